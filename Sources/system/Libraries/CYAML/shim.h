@@ -1,0 +1,2 @@
+// Headers of the Debian package; linked through pkg-config.
+#include <yaml.h>

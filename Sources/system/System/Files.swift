@@ -185,3 +185,16 @@ public enum Files {
 public struct FileLock: ~Copyable, Sendable {
     let file: FileDescriptor
 }
+
+extension Files {
+    /// The names in an open directory, sorted, without "." and "..".
+    public static func list(_ directory: borrowing FileDescriptor) throws(SystemError) -> [String] {
+        try Directory.names(directory, "fd \(directory.raw)")
+    }
+
+    /// Removes everything in an open directory, which itself stays. Never follows links; throws EXDEV at a directory of
+    /// another file system.
+    public static func empty(_ directory: borrowing FileDescriptor, path: String = "") throws(SystemError) {
+        try Directory.empty(directory, path)
+    }
+}

@@ -42,7 +42,7 @@ public final class MemoryStore: ObjectStore {
             let time = now()
             let applied = try contents.state.apply(write, now: time)
             let all = [applied] + contents.state.evict(now: time, limits)
-            for item in all where item.touchesDisk {
+            for item in all where item.isDurable {
                 contents.changes.append(item.change)
                 contents.log.append(item.logEntry(time))
             }

@@ -112,7 +112,7 @@ public struct Write: Sendable {
     public let precondition: Precondition
     /// nil deletes.
     public let value: EncodedObject?
-    /// A key keeps the class of its last put; for a delete this field says nothing.
+    /// Decided by the create; later puts of the key keep its class, whatever they say here.
     public let durability: Durability
 
     public init(

@@ -10,11 +10,11 @@ struct StoreState {
     struct Entry {
         /// Never given twice; the row's number on disk. It is the revision of the key's creation.
         let id: UInt64
-        var revision: UInt64
-        var value: EncodedObject
-        var durability: Durability
+        let revision: UInt64
+        let value: EncodedObject
+        let durability: Durability
         /// Seconds since 1970 of the last write.
-        var time: Int64
+        let time: Int64
     }
 
     /// An applied write with what it takes to undo it.
@@ -23,8 +23,9 @@ struct StoreState {
         let before: Entry?
         let after: Entry?
 
-        /// A put that moves a key between classes touches the disk for both.
-        var touchesDisk: Bool { before?.durability == .durable || after?.durability == .durable }
+        var isDurable: Bool { change.durability == .durable }
+        /// The row's number on disk.
+        var id: UInt64 { after?.id ?? before!.id }
 
         func logEntry(_ time: Int64) -> ChangeLog.Entry {
             ChangeLog.Entry(revision: change.revision, time: time, bytes: change.previous?.value.count ?? 0)
@@ -47,6 +48,9 @@ struct StoreState {
         return true
     }
 
+    /// Puts what was loaded in the order of its writes.
+    mutating func sortRing() { ring.sort() }
+
     /// Checks, numbers and applies one write.
     mutating func apply(_ write: Write, now: Int64) throws(StoreError) -> Applied {
         let before = entries[write.key]
@@ -62,7 +66,8 @@ struct StoreState {
         var after: Entry?
         if let value = write.value {
             after = Entry(
-                id: before?.id ?? revision, revision: revision, value: value, durability: write.durability, time: now)
+                id: before?.id ?? revision, revision: revision, value: value,
+                durability: before?.durability ?? write.durability, time: now)
         }
         set(write.key, from: before, to: after)
         return Applied(change: change(write.key, before, after), before: before, after: after)
@@ -132,6 +137,8 @@ struct Ring {
         count += 1
         bytes += entry.value.count
     }
+
+    mutating func sort() { slots.sort { $0.revision < $1.revision } }
 
     mutating func remove(_ entry: StoreState.Entry) {
         count -= 1

@@ -1,0 +1,140 @@
+// An informer keeps a local copy of one resource: list once, then watch from there, list again when the watch
+// is too old. Readers look at the copy without waiting; handlers hear of each change in order.
+//
+// A watch that breaks is resumed from the last resourceVersion seen, after a short back-off that grows to 5 s,
+// so a server that is away costs nothing but staleness. The copy is never emptied while the server is away.
+
+public import Objects
+public import Logging
+import Synchronization
+
+/// A live local copy of the objects of one resource.
+public final class Informer: Sendable {
+    /// Called with the object before and after; `new` is nil when it is gone. Handlers run on the informer's
+    /// task, in order, and must not block; one added while it runs may hear of an object twice.
+    public typealias Handler = @Sendable (_ key: ObjectKey, _ old: JSON?, _ new: JSON?) -> Void
+
+    private struct State {
+        var objects: [ObjectKey: JSON] = [:]
+        var resourceVersion = ""
+        var synced = false
+        var waiting: [CheckedContinuation<Void, Never>] = []
+        var handlers: [Handler] = []
+    }
+
+    public let resource: ResourceID
+    private let client: any APIClient
+    private let namespace: String?
+    private let labels: LabelSelector?
+    private let fields: FieldSelector?
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    public init(
+        _ client: any APIClient, _ resource: ResourceID, namespace: String? = nil, labels: LabelSelector? = nil,
+        fields: FieldSelector? = nil, logger: Logger
+    ) {
+        self.client = client
+        self.resource = resource
+        self.namespace = namespace
+        self.labels = labels
+        self.fields = fields
+        self.logger = logger
+    }
+
+    /// Adds a handler; it first hears of every object already here.
+    public func onChange(_ handler: @escaping Handler) {
+        let known = state.withLock { state in
+            state.handlers.append(handler)
+            return state.objects
+        }
+        for (key, object) in known { handler(key, nil, object) }
+    }
+
+    public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] } }
+
+    public var objects: [ObjectKey: JSON] { state.withLock { $0.objects } }
+
+    public var hasSynced: Bool { state.withLock { $0.synced } }
+
+    /// Returns once the first list has been delivered to every handler.
+    public func waitForSync() async {
+        await withCheckedContinuation { continuation in
+            let now = state.withLock { state in
+                if !state.synced { state.waiting.append(continuation) }
+                return state.synced
+            }
+            if now { continuation.resume() }
+        }
+    }
+
+    /// Lists and watches until the task is cancelled.
+    public func run() async {
+        var backoff = Duration.milliseconds(50)
+        var needsList = true
+        while !Task.isCancelled {
+            do {
+                if needsList {
+                    try await relist()
+                    needsList = false
+                }
+                let from = state.withLock { $0.resourceVersion }
+                let stream = client.watch(resource, namespace: namespace, labels: labels, fields: fields, from: from)
+                for try await event in stream {
+                    apply(event)
+                    backoff = .milliseconds(50)
+                }
+            } catch let status as APIStatus where status.code == 410 {
+                logger.debug("watch is too old to resume, listing again", metadata: ["resource": "\(resource)"])
+                needsList = true
+                continue
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning(
+                    "watch broke, resuming", metadata: ["resource": "\(resource)", "error": "\(error)"])
+            }
+            try? await Task.sleep(for: backoff)
+            backoff = min(backoff * 2, .seconds(5))
+        }
+    }
+
+    private func relist() async throws(APIStatus) {
+        let list = try await client.list(resource, namespace: namespace, labels: labels, fields: fields)
+        var fresh: [ObjectKey: JSON] = [:]
+        fresh.reserveCapacity(list.items.count)
+        for item in list.items { fresh[ObjectKey(item)] = item }
+        let (old, handlers) = state.withLock { state in
+            let old = state.objects
+            state.objects = fresh
+            state.resourceVersion = list.resourceVersion
+            return (old, state.handlers)
+        }
+        for (key, object) in fresh where old[key] != object {
+            for handler in handlers { handler(key, old[key], object) }
+        }
+        for (key, object) in old where fresh[key] == nil {
+            for handler in handlers { handler(key, object, nil) }
+        }
+        let waiting = state.withLock { state in
+            state.synced = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    private func apply(_ event: WatchEvent) {
+        let key = ObjectKey(event.object)
+        let version = event.object["metadata"]?["resourceVersion"]?.string
+        let (old, handlers): (JSON?, [Handler]) = state.withLock { state in
+            if let version { state.resourceVersion = version }
+            switch event.kind {
+            case .bookmark: return (nil, [])
+            case .added, .modified: return (state.objects.updateValue(event.object, forKey: key), state.handlers)
+            case .deleted: return (state.objects.removeValue(forKey: key), state.handlers)
+            }
+        }
+        for handler in handlers { handler(key, old, event.kind == .deleted ? nil : event.object) }
+    }
+}

@@ -1,0 +1,52 @@
+// One informer a resource, shared by everything in the process that reads it: a hundred controllers cost one
+// watch and one copy.
+//
+// `informer(_:)` may be called before and while `run()` is under way.
+
+public import Objects
+public import Logging
+import Synchronization
+
+/// The informers of one process, made on first use.
+public final class InformerSet: Sendable {
+    private struct State {
+        var informers: [ResourceID: Informer] = [:]
+        var starter: AsyncStream<Informer>.Continuation?
+    }
+
+    public let client: any APIClient
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    public init(client: any APIClient, logger: Logger) {
+        self.client = client
+        self.logger = logger
+    }
+
+    /// The shared informer of all objects of `resource` in every namespace.
+    public func informer(_ resource: ResourceID) -> Informer {
+        state.withLock { state in
+            if let known = state.informers[resource] { return known }
+            let informer = Informer(client, resource, logger: logger)
+            state.informers[resource] = informer
+            state.starter?.yield(informer)
+            return informer
+        }
+    }
+
+    /// Runs every informer, those asked for later too, until the task is cancelled.
+    public func run() async {
+        let (stream, continuation) = AsyncStream<Informer>.makeStream()
+        let early = state.withLock { state in
+            state.starter = continuation
+            return Array(state.informers.values)
+        }
+        for informer in early { continuation.yield(informer) }
+        await withDiscardingTaskGroup { group in
+            for await informer in stream {
+                group.addTask { await informer.run() }
+            }
+            group.cancelAll()
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// What a controller is, and the array that lists them all. To add one: a folder with a type that conforms, and a
+// line in `all`.
+//
+// Every controller is level-triggered: it watches through shared informers, puts keys into a `WorkQueue` and
+// makes the present state look like the wanted one. None holds state that a restart would lose.
+
+public import Client
+public import Logging
+public import Objects
+
+/// What controllers are made of.
+public struct ControllerContext: Sendable {
+    public let client: any APIClient
+    public let informers: InformerSet
+    /// Every namespaced resource that can be listed and deleted.
+    public let namespacedResources: [ResourceID]
+    /// Every resource whose objects can own or be owned.
+    public let ownableResources: [ResourceID]
+    /// The resource of an owner reference's `apiVersion/kind`.
+    public let resourceOfKind: [String: ResourceID]
+    public let logger: Logger
+
+    public init(
+        client: any APIClient, informers: InformerSet, namespacedResources: [ResourceID],
+        ownableResources: [ResourceID], resourceOfKind: [String: ResourceID], logger: Logger
+    ) {
+        self.client = client
+        self.informers = informers
+        self.namespacedResources = namespacedResources
+        self.ownableResources = ownableResources
+        self.resourceOfKind = resourceOfKind
+        self.logger = logger
+    }
+}
+
+/// A loop that keeps one kind of promise of the API.
+public protocol Controller: Sendable {
+    /// As it appears in events and logs, e.g. `deployment-controller`.
+    static var name: String { get }
+    init(_ context: ControllerContext)
+    /// Works until the task is cancelled.
+    func run() async
+}
+
+public enum Controllers {
+    /// All controllers. Their order carries no meaning.
+    public static let all: [any Controller.Type] = [
+        DeploymentController.self,
+        ReplicaSetController.self,
+        EndpointSliceController.self,
+        NamespaceController.self,
+        GarbageCollector.self,
+        ServiceAccountController.self,
+    ]
+
+    /// Runs every controller until the task is cancelled.
+    public static func run(_ context: ControllerContext) async {
+        await withDiscardingTaskGroup { group in
+            for type in all {
+                let controller = type.init(context)
+                group.addTask { await controller.run() }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// EndpointSlices: for each Service with a selector, the addresses of its pods (discovery.k8s.io/v1).
+//
+//      Service + Pods --`EndpointPlan`--> wanted slices --diff by name--> create, update, delete
+//
+// The slice of a Service keeps its endpoints until they change; the API sees a write only when something did. No
+// batching delay: a pod's readiness reaches the data path with the next watch event.
+
+import Client
+import Logging
+import Objects
+import Reconcile
+
+struct EndpointSliceController: Controller {
+    static let name = "endpointslice-controller"
+    static let managedBy = "endpointslice-controller.k8s.io"
+
+    private let client: any APIClient
+    private let services: Informer
+    private let pods: Informer
+    private let slices: Informer
+    private let podsByNamespace: Index
+    private let slicesByService: Index
+    private let servicesByNamespace: Index
+    private let queue: WorkQueue<ObjectKey>
+
+    init(_ context: ControllerContext) {
+        client = context.client
+        services = context.informers.informer(.services)
+        pods = context.informers.informer(.pods)
+        slices = context.informers.informer(.endpointSlices)
+        podsByNamespace = Index.byNamespace(pods)
+        servicesByNamespace = Index.byNamespace(services)
+        slicesByService = Index(slices) { slice in
+            guard let service = EndpointPlan.service(of: slice) else { return [] }
+            return ["\(service)"]
+        }
+        queue = WorkQueue(Self.name, logger: context.logger)
+    }
+
+    func run() async {
+        services.onChange { key, _, _ in queue.add(key) }
+        slices.onChange { _, old, new in
+            if let service = (new ?? old).flatMap(EndpointPlan.service) { queue.add(service) }
+        }
+        pods.onChange { key, old, new in
+            guard EndpointPlan.matters(old, new) else { return }
+            for service in servicesByNamespace.objects(key.namespace) {
+                guard let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty else { continue }
+                if [old, new].contains(where: { $0.map { EndpointPlan.selects(selector, $0) } ?? false }) {
+                    queue.add(ObjectKey(service))
+                }
+            }
+        }
+        await services.waitForSync()
+        await pods.waitForSync()
+        await slices.waitForSync()
+        await queue.run(workers: 4, reconcile)
+    }
+
+    private func reconcile(_ key: ObjectKey) async throws -> Outcome {
+        let present = slicesByService.objects("\(key)").filter {
+            $0["metadata"]?["labels"]?["endpointslice.kubernetes.io/managed-by"]?.string == Self.managedBy
+        }
+        guard let service = services.object(key), service["metadata"]?["deletionTimestamp"] == nil,
+            let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty,
+            service["spec"]?["type"]?.string != "ExternalName"
+        else {
+            for slice in present { try await remove(slice) }
+            return .done
+        }
+        let selected = podsByNamespace.objects(key.namespace).filter { EndpointPlan.selects(selector, $0) }
+        let steps = EndpointPlan(service: service, pods: selected).steps(from: present)
+        // New and changed slices first: no moment without an address that stays.
+        for slice in steps.create { _ = try await client.create(.endpointSlices, slice) }
+        for slice in steps.update { _ = try await client.update(.endpointSlices, slice) }
+        for slice in steps.delete { try await remove(slice) }
+        return .done
+    }
+
+    private func remove(_ slice: JSON) async throws(APIStatus) {
+        do throws(APIStatus) {
+            try await client.delete(.endpointSlices, ObjectKey(slice))
+        } catch where error.code == 404 {
+            return
+        }
+    }
+}

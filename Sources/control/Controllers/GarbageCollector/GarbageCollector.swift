@@ -1,0 +1,150 @@
+// The garbage collector: what becomes of dependents when their owner goes (API concepts, "Garbage collection").
+//
+//      background  the owner is gone -> dependents without another living owner are deleted
+//      foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone
+//      orphan      the owner waits (finalizer orphan) until its dependents no longer name it
+//
+// An owner that the informers do not know is asked for at the API before anything is deleted for its absence.
+
+import Client
+import Logging
+import Objects
+import Reconcile
+import Synchronization
+
+struct GarbageCollector: Controller {
+    static let name = "garbage-collector"
+
+    private let client: any APIClient
+    private let informers: [(ResourceID, Informer)]
+    private let resourceOfKind: [String: ResourceID]
+    private let queue: WorkQueue<String>
+    private let graph = Shared()
+    private let logger: Logger
+
+    /// The graph and its lock; a reference, so that the controller stays a value.
+    private final class Shared: Sendable {
+        let value = Mutex(OwnerGraph())
+    }
+
+    init(_ context: ControllerContext) {
+        client = context.client
+        informers = context.ownableResources.map { ($0, context.informers.informer($0)) }
+        resourceOfKind = context.resourceOfKind
+        queue = WorkQueue(Self.name, logger: context.logger)
+        logger = context.logger
+    }
+
+    func run() async {
+        for (resource, informer) in informers {
+            informer.onChange { _, old, new in changed(resource, old, new) }
+        }
+        for (_, informer) in informers { await informer.waitForSync() }
+        await queue.run(workers: 4, reconcile)
+    }
+
+    private func changed(_ resource: ResourceID, _ old: JSON?, _ new: JSON?) {
+        guard let uid = (new ?? old)?["metadata"]?["uid"]?.string else { return }
+        let affected: [String] = graph.value.withLock { graph in
+            let owners = graph.nodes[uid]?.owners.map(\.uid) ?? []
+            let dependents = graph.dependents(of: uid).map(\.id.uid)
+            if let new { graph.set(resource, new) } else { graph.remove(uid) }
+            // Its going frees its dependents; its going or changing may be what an owner waits for.
+            return new == nil ? dependents + owners : [uid] + owners
+        }
+        for uid in affected { queue.add(uid) }
+        if new != nil, let replaced = old?["metadata"]?["uid"]?.string, replaced != uid {
+            graph.value.withLock { $0.remove(replaced) }
+        }
+    }
+
+    private func reconcile(_ uid: String) async throws -> Outcome {
+        let (node, dependents) = graph.value.withLock { ($0.nodes[uid], $0.dependents(of: uid)) }
+        guard let node else { return .done }
+        if node.deleting {
+            if node.finalizers.contains("orphan") {
+                for dependent in dependents { try await forget(owner: uid, in: dependent) }
+                try await lift("orphan", of: node)
+            } else if node.finalizers.contains("foregroundDeletion") {
+                try await deleteForeground(node, dependents)
+            }
+            return .done
+        }
+        try await collect(node)
+        return .done
+    }
+
+    private func deleteForeground(_ node: OwnerGraph.Node, _ dependents: [OwnerGraph.Node]) async throws(APIStatus) {
+        let blocking = dependents.filter { $0.owners.contains { $0.uid == node.id.uid && $0.blocks } }
+        for dependent in dependents where !dependent.deleting {
+            try await delete(dependent, "Foreground")
+        }
+        if blocking.isEmpty { try await lift("foregroundDeletion", of: node) }
+    }
+
+    /// Deletes an object all of whose owners are gone; an owner that is going in the foreground counts as gone
+    /// for what it blocks on.
+    private func collect(_ node: OwnerGraph.Node) async throws(APIStatus) {
+        guard !node.owners.isEmpty else { return }
+        var gone: [OwnerGraph.Owner] = []
+        for owner in node.owners {
+            if try await !exists(owner, for: node) { gone.append(owner) }
+        }
+        guard !gone.isEmpty else { return }
+        if gone.count == node.owners.count {
+            try await delete(node, "Background")
+        } else {
+            for owner in gone { try await forget(owner: owner.uid, in: node) }
+        }
+    }
+
+    private func exists(_ owner: OwnerGraph.Owner, for node: OwnerGraph.Node) async throws(APIStatus) -> Bool {
+        if graph.value.withLock({ $0.nodes[owner.uid] != nil }) { return true }
+        guard let resource = resourceOfKind["\(owner.apiVersion)/\(owner.kind)"] else {
+            // A kind nobody serves may come back; nothing is deleted on a guess.
+            logger.warning(
+                "owner of unknown kind", metadata: ["object": "\(node.id)", "owner": "\(owner.apiVersion) \(owner.kind)"])
+            return true
+        }
+        for namespace in [node.id.key.namespace, ""] {
+            do throws(APIStatus) {
+                let found = try await client.get(resource, ObjectKey(namespace: namespace, name: owner.name))
+                return found["metadata"]?["uid"]?.string == owner.uid
+            } catch {
+                guard error.code == 404 || error.code == 400 else { throw error }
+            }
+        }
+        return false
+    }
+
+    private func delete(_ node: OwnerGraph.Node, _ policy: String) async throws(APIStatus) {
+        do throws(APIStatus) {
+            try await client.delete(
+                node.id.resource, node.id.key, DeleteOptions(propagationPolicy: policy, uid: node.id.uid))
+        } catch where error.code == 404 || error.code == 409 {
+            // Gone, or another object of that name by now.
+            return
+        }
+    }
+
+    private func forget(owner uid: String, in node: OwnerGraph.Node) async throws(APIStatus) {
+        let patch: JSON = ["metadata": ["ownerReferences": [["$patch": "delete", "uid": .string(uid)]], "uid": .string(node.id.uid)]]
+        do throws(APIStatus) {
+            _ = try await client.patch(node.id.resource, node.id.key, .strategic, patch, subresource: nil)
+        } catch where error.code == 404 || error.code == 409 {
+            return
+        }
+    }
+
+    private func lift(_ finalizer: String, of node: OwnerGraph.Node) async throws(APIStatus) {
+        do throws(APIStatus) {
+            var object = try await client.get(node.id.resource, node.id.key)
+            guard object["metadata"]?["uid"]?.string == node.id.uid else { return }
+            let left = (object["metadata"]?["finalizers"]?.array ?? []).filter { $0.string != finalizer }
+            object.set("metadata", "finalizers", to: left.isEmpty ? nil : .array(left))
+            _ = try await client.update(node.id.resource, object)
+        } catch where error.code == 404 {
+            return
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// Who owns whom across all resources, as a plain value (metadata.ownerReferences, by uid).
+
+import Client
+import Objects
+
+/// An object of any resource.
+struct ObjectID: Hashable, Sendable, CustomStringConvertible {
+    let resource: ResourceID
+    let key: ObjectKey
+    let uid: String
+
+    var description: String { "\(resource.groupResource)/\(key)" }
+}
+
+struct OwnerGraph {
+    struct Owner: Hashable {
+        let uid: String
+        let apiVersion: String
+        let kind: String
+        let name: String
+        let blocks: Bool
+    }
+
+    struct Node {
+        let id: ObjectID
+        let owners: [Owner]
+        let deleting: Bool
+        let finalizers: [String]
+    }
+
+    private(set) var nodes: [String: Node] = [:]
+    private var dependents: [String: Set<String>] = [:]
+
+    init() {}
+
+    mutating func set(_ resource: ResourceID, _ object: JSON) {
+        let metadata = object["metadata"]
+        guard let uid = metadata?["uid"]?.string else { return }
+        remove(uid)
+        let owners = (metadata?["ownerReferences"]?.array ?? []).map { reference in
+            Owner(
+                uid: reference["uid"]?.string ?? "", apiVersion: reference["apiVersion"]?.string ?? "",
+                kind: reference["kind"]?.string ?? "", name: reference["name"]?.string ?? "",
+                blocks: reference["blockOwnerDeletion"]?.bool ?? false)
+        }
+        for owner in owners { dependents[owner.uid, default: []].insert(uid) }
+        nodes[uid] = Node(
+            id: ObjectID(resource: resource, key: ObjectKey(object), uid: uid), owners: owners,
+            deleting: metadata?["deletionTimestamp"] != nil, finalizers: metadata?["finalizers"]?.strings ?? [])
+    }
+
+    mutating func remove(_ uid: String) {
+        guard let node = nodes.removeValue(forKey: uid) else { return }
+        for owner in node.owners {
+            dependents[owner.uid]?.remove(uid)
+            if dependents[owner.uid]?.isEmpty == true { dependents[owner.uid] = nil }
+        }
+    }
+
+    func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).sorted().compactMap { nodes[$0] } }
+}

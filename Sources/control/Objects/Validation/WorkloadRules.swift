@@ -1,0 +1,152 @@
+// The rules of Deployments and ReplicaSets (pkg/apis/apps/validation).
+
+enum WorkloadRules {
+    static func deployment(_ spec: JSON?) -> [FieldError] {
+        let path: FieldPath = "spec"
+        var errors = Rules.nonNegative(spec, ["replicas"], path)
+        errors += selectorAndTemplate(spec, path)
+        errors += strategy(spec?["strategy"], path.child("strategy"))
+        errors += Rules.nonNegative(spec, ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"], path)
+        if let deadline = spec?["progressDeadlineSeconds"]?.int, deadline <= spec?["minReadySeconds"]?.int ?? 0 {
+            errors.append(
+                .invalid(
+                    path.child("progressDeadlineSeconds"), .int(deadline), "must be greater than minReadySeconds"))
+        }
+        return errors
+    }
+
+    static func replicaSet(_ spec: JSON?) -> [FieldError] {
+        Rules.nonNegative(spec, ["replicas", "minReadySeconds"], "spec") + selectorAndTemplate(spec, "spec")
+    }
+
+    static func status(_ status: JSON?, _ path: FieldPath) -> [FieldError] {
+        var errors = Rules.nonNegative(
+            status,
+            [
+                "observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
+                "unavailableReplicas", "fullyLabeledReplicas", "terminatingReplicas", "collisionCount",
+            ], path)
+        let replicas = status?["replicas"]?.int ?? 0
+        let ready = status?["readyReplicas"]?.int ?? 0
+        let available = status?["availableReplicas"]?.int ?? 0
+        for key in ["updatedReplicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
+            if let count = status?[key]?.int, count > replicas {
+                errors.append(.invalid(path.child(key), .int(count), "cannot be greater than status.replicas"))
+            }
+        }
+        if available > ready {
+            errors.append(
+                .invalid(path.child("availableReplicas"), .int(available), "cannot be greater than readyReplicas"))
+        }
+        return errors
+    }
+
+    private static func selectorAndTemplate(_ spec: JSON?, _ path: FieldPath) -> [FieldError] {
+        var errors: [FieldError] = []
+        let selectorJSON = spec?["selector"]
+        var selector: LabelSelector?
+        if let selectorJSON {
+            errors += Rules.labelSelector(selectorJSON, path.child("selector"))
+            if selectorJSON["matchLabels"]?.object?.isEmpty ?? true,
+                selectorJSON["matchExpressions"]?.array?.isEmpty ?? true
+            {
+                errors.append(
+                    .invalid(path.child("selector"), selectorJSON, "empty selector is invalid for deployment"))
+            } else {
+                selector = try? LabelSelector(selectorJSON)
+            }
+        } else {
+            errors.append(.required(path.child("selector")))
+        }
+        let path = path.child("template")
+        let template = spec?["template"]
+        if let selector, !selector.matches(template?.at("metadata", "labels")?.stringMap ?? [:]) {
+            errors.append(
+                .invalid(
+                    path.child("metadata", "labels"), template?.at("metadata", "labels") ?? .null,
+                    "`selector` does not match template `labels`"))
+        }
+        return errors + self.template(template, path)
+    }
+
+    private static func template(_ template: JSON?, _ path: FieldPath) -> [FieldError] {
+        var errors = MetadataRules.validateTemplate(template?["metadata"], path.child("metadata"))
+        let spec = template?["spec"]
+        errors += PodRules.validate(spec: spec, path.child("spec"), metadata: template?["metadata"])
+        if let policy = spec?["restartPolicy"]?.string, ["Never", "OnFailure"].contains(policy) {
+            errors.append(.notSupported(path.child("spec", "restartPolicy"), .string(policy), ["Always"]))
+        }
+        if spec?["activeDeadlineSeconds"] != nil {
+            errors.append(
+                .forbidden(
+                    path.child("spec", "activeDeadlineSeconds"),
+                    "activeDeadlineSeconds in ReplicaSet is not Supported"))
+        }
+        if !(spec?["ephemeralContainers"]?.array ?? []).isEmpty {
+            errors.append(
+                .forbidden(path.child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+        }
+        return errors
+    }
+
+    private static func strategy(_ strategy: JSON?, _ path: FieldPath) -> [FieldError] {
+        let path = path
+        switch strategy?["type"]?.string ?? "" {
+        case "Recreate":
+            return strategy?["rollingUpdate"] == nil
+                ? []
+                : [
+                    .forbidden(
+                        path.child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'")
+                ]
+        case "RollingUpdate":
+            guard let update = strategy?["rollingUpdate"] else {
+                return [.required(path.child("rollingUpdate"), "this should be defaulted and never be nil")]
+            }
+            return rollingUpdate(update, path.child("rollingUpdate"))
+        case let type: return [.notSupported(path.child("type"), .string(type), ["Recreate", "RollingUpdate"])]
+        }
+    }
+
+    private static func rollingUpdate(_ update: JSON, _ path: FieldPath) -> [FieldError] {
+        var errors: [FieldError] = []
+        for key in ["maxUnavailable", "maxSurge"] {
+            errors += intOrPercent(update[key], path.child(key))
+        }
+        if isZero(update["maxUnavailable"]), isZero(update["maxSurge"]) {
+            errors.append(
+                .invalid(
+                    path.child("maxUnavailable"), update["maxUnavailable"] ?? .null,
+                    "may not be 0 when `maxSurge` is 0"))
+        }
+        if let percent = percentage(update["maxUnavailable"]), percent > 100 {
+            errors.append(
+                .invalid(
+                    path.child("maxUnavailable"), update["maxUnavailable"] ?? .null, "must not be greater than 100%"))
+        }
+        return errors
+    }
+
+    private static func percentage(_ value: JSON?) -> Int? {
+        guard case .string(let text)? = value, text.hasSuffix("%"), !text.hasPrefix("+"), !text.hasPrefix("-") else {
+            return nil
+        }
+        return Int(text.dropLast())
+    }
+
+    private static func isZero(_ value: JSON?) -> Bool { value?.int == 0 || percentage(value) == 0 }
+
+    private static func intOrPercent(_ value: JSON?, _ path: FieldPath) -> [FieldError] {
+        switch value {
+        case .string(let text)? where percentage(value) == nil:
+            return [
+                .invalid(
+                    path, .string(text),
+                    "a valid percent string must be a numeric string followed by an ending '%' "
+                        + "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
+            ]
+        case .int(let number)? where number < 0: return [.invalid(path, .int(number), Rules.nonNegativeText)]
+        default: return []
+        }
+    }
+}

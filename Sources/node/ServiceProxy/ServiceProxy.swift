@@ -1,1 +1,255 @@
-// ServiceProxy
+// Services of the API, in the kernel. Informers of Services and EndpointSlices mark Services as dirty; one loop computes
+// what those ask (a value) and hands it to the engine on its worker thread. Changes are applied at once; those
+// that arrive while a commit is under way travel together in the next.
+//
+// The rules do not need this process: when it stops they stay, when it starts it reads its table once and changes only
+// what differs, and only after both informers have everything. Somebody else's flush is noticed and undone.
+//
+// Fails only when libnftables or netlink cannot be opened; a refused commit is logged and tried again.
+
+public import Client
+internal import Kernel
+public import Logging
+internal import Netlink
+internal import Nftables
+internal import Objects
+internal import Synchronization
+public import System
+
+public struct ServiceProxyConfig: Sendable {
+    /// This node, for traffic policy Local.
+    public var nodeName: String
+    /// Packets to these ranges that no Service takes are rejected.
+    public var serviceCIDRs: [CIDR]
+    /// Addresses in them that this node answers itself.
+    public var clusterDNS: [IPAddress]
+
+    public init(nodeName: String, serviceCIDRs: [CIDR], clusterDNS: [IPAddress] = []) {
+        self.nodeName = nodeName
+        self.serviceCIDRs = serviceCIDRs
+        self.clusterDNS = clusterDNS
+    }
+}
+
+public final class ServiceProxy: Sendable {
+    private struct State {
+        var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
+        var dirty: Set<ObjectKey> = []
+        var distrust = false
+        /// How often each address is a ready backend in what is committed.
+        var ready: [IPAddress: Int] = [:]
+        var readyOf: [String: Set<IPAddress>] = [:]
+        var waiting: [UInt64: (address: IPAddress, continuation: CheckedContinuation<Bool, Never>)] = [:]
+        var nextWait: UInt64 = 0
+        var warned: Set<String> = []
+    }
+
+    private let config: ServiceProxyConfig
+    private let services: Informer
+    private let slices: Informer
+    private let namespace: SharedDescriptor?
+    private let logger: Logger
+    private let engine: ProxyEngine
+    private let worker = WorkerThread(name: "service-proxy")
+    private let state = Mutex(State())
+    private let signal: AsyncStream<Void>.Continuation
+    private let signals: AsyncStream<Void>
+
+    /// - Parameters:
+    ///   - informers: shared ones, run by their owner.
+    ///   - namespace: the node's network namespace; nil: the process's own.
+    public init(
+        informers: InformerSet, config: ServiceProxyConfig, namespace: SharedDescriptor? = nil, logger: Logger
+    ) {
+        self.config = config
+        self.namespace = namespace
+        self.logger = logger
+        services = informers.informer(.services)
+        slices = informers.informer(.endpointSlices)
+        engine = ProxyEngine(
+            ruleset: ProxyRules.ruleset(ranges: config.serviceCIDRs, own: config.clusterDNS), namespace: namespace,
+            logger: logger)
+        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        services.onChange { [weak self] key, _, _ in self?.mark(key) }
+        slices.onChange { [weak self] key, old, new in self?.note(slice: key, old, new) }
+    }
+
+    // MARK: what changed
+
+    private func mark(_ key: ObjectKey) {
+        state.withLock { _ = $0.dirty.insert(key) }
+        signal.yield()
+    }
+
+    private func note(slice key: ObjectKey, _ old: JSON?, _ new: JSON?) {
+        func service(_ json: JSON) -> ObjectKey? {
+            let name = EndpointSlice(json).metadata.labels["kubernetes.io/service-name"]
+            return name.map { ObjectKey(namespace: key.namespace, name: $0) }
+        }
+        state.withLock { state in
+            if let owner = old.flatMap(service) {
+                state.slices[owner]?[key] = nil
+                if state.slices[owner]?.isEmpty == true { state.slices[owner] = nil }
+                state.dirty.insert(owner)
+            }
+            if let new, let owner = service(new) {
+                state.slices[owner, default: [:]][key] = EndpointSlice(new)
+                state.dirty.insert(owner)
+            }
+        }
+        signal.yield()
+    }
+
+    private func wanted(_ key: ObjectKey) -> ProxyService? {
+        guard let json = services.object(key) else { return nil }
+        let slices = state.withLock { $0.slices[key].map { Array($0.values) } ?? [] }
+        let service = ProxyService(Service(json), slices: slices, nodeName: config.nodeName)
+        for text in service.unsupported where state.withLock({ $0.warned.insert("\(key) \(text)").inserted }) {
+            logger.warning("not supported", metadata: ["service": "\(key)", "what": "\(text)"])
+        }
+        return service
+    }
+
+    // MARK: the loop
+
+    /// Follows the API until the task is cancelled. The rules stay in force afterwards.
+    public func run() async throws {
+        let monitor = try await worker.run { [self] in try openMonitor() }
+        defer { withExtendedLifetime(monitor) {} }
+        await services.waitForSync()
+        await slices.waitForSync()
+        let (garbageDue, garbage) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        await withDiscardingTaskGroup { group in
+            group.addTask { [self] in
+                // A packet that read a mark before the change reads its endpoint within microseconds.
+                for await _ in garbageDue {
+                    try? await Task.sleep(for: .milliseconds(20))
+                    await attempt("delete unused elements") { try self.engine.collect() }
+                }
+            }
+            state.withLock { $0.distrust = true }
+            signal.yield()
+            for await _ in signals {
+                await step()
+                garbage.yield()
+            }
+            garbage.finish()
+        }
+    }
+
+    private func step() async {
+        let (dirty, distrust) = state.withLock { state in
+            defer { (state.dirty, state.distrust) = ([], false) }
+            return (state.dirty, state.distrust)
+        }
+        let done = await attempt("program Services") { [self] in
+            if distrust { engine.distrust() }
+            if engine.needsAll {
+                let keys = Set(services.objects.keys).union(dirty)
+                var all: [String: ProxyService] = [:]
+                for key in keys { all[key.description] = wanted(key) }
+                try engine.reconcile(all)
+                publish(all, complete: true)
+                logger.info("Services are in the kernel", metadata: ["services": "\(all.count)"])
+            } else {
+                let changes = Dictionary(uniqueKeysWithValues: dirty.map { ($0.description, wanted($0)) })
+                let count = try engine.apply(changes)
+                publish(changes, complete: false)
+                logger.debug("Services changed", metadata: ["services": "\(changes.count)", "elements": "\(count)"])
+            }
+        }
+        guard !done else { return }
+        state.withLock { state in
+            state.dirty.formUnion(dirty)
+            state.distrust = true
+        }
+        try? await Task.sleep(for: .milliseconds(200))
+        signal.yield()
+    }
+
+    @discardableResult
+    private func attempt(_ what: String, _ body: @escaping @Sendable () throws -> Void) async -> Bool {
+        do {
+            try await worker.run(body)
+            return true
+        } catch {
+            logger.error("cannot \(what)", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    private func openMonitor() throws -> RulesetMonitor {
+        weak let proxy = self
+        let open: @Sendable () throws -> RulesetMonitor = {
+            try RulesetMonitor(tables: [ProxyRules.table.name]) {
+                guard let proxy else { return }
+                proxy.logger.warning("another process removed Service rules; putting them back")
+                proxy.state.withLock { $0.distrust = true }
+                proxy.signal.yield()
+            }
+        }
+        guard let namespace else { return try open() }
+        return try NetworkNamespace.runBlocking(fd: namespace, open)
+    }
+
+    // MARK: what others wait for
+
+    private func publish(_ changes: [String: ProxyService?], complete: Bool) {
+        let released = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
+            var changes = changes
+            if complete { for name in state.readyOf.keys where changes[name] == nil { changes[name] = .some(nil) } }
+            for (name, service) in changes {
+                let new = service?.ready ?? []
+                let old = state.readyOf.updateValue(new, forKey: name) ?? []
+                if new.isEmpty { state.readyOf[name] = nil }
+                for address in new.subtracting(old) { state.ready[address, default: 0] += 1 }
+                for address in old.subtracting(new) {
+                    state.ready[address]! -= 1
+                    if state.ready[address] == 0 { state.ready[address] = nil }
+                }
+            }
+            let done = state.waiting.filter { state.ready[$0.value.address] == nil }
+            for id in done.keys { state.waiting[id] = nil }
+            return done.values.map(\.continuation)
+        }
+        for continuation in released { continuation.resume(returning: true) }
+    }
+
+    /// Waits until no Service on this node sends new flows to `address` as a ready endpoint: before SIGTERM, so
+    /// that no request goes to a pod that is leaving. An endpoint kept only because nothing better is left does not count.
+    /// - Returns: false when `timeout` passed first (or the task was cancelled).
+    public func waitUntilRemoved(address: IPAddress, timeout: Duration) async -> Bool {
+        let id = state.withLock { state in
+            state.nextWait += 1
+            return state.nextWait
+        }
+        return await withTaskGroup(of: Bool.self) { group in
+            group.addTask { [self] in
+                await withTaskCancellationHandler {
+                    await withCheckedContinuation { continuation in
+                        let now: Bool? = state.withLock { state in
+                            if state.ready[address] == nil { return true }
+                            if Task.isCancelled { return false }
+                            state.waiting[id] = (address, continuation)
+                            return nil
+                        }
+                        if let now { continuation.resume(returning: now) }
+                    }
+                } onCancel: {
+                    state.withLock { $0.waiting.removeValue(forKey: id) }?.continuation.resume(returning: false)
+                }
+            }
+            group.addTask {
+                try? await Task.sleep(for: timeout)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+    }
+
+    /// Removes the Service table. `run` must have ended.
+    public func teardown() async throws {
+        try await worker.run { [engine] in try engine.teardown() }
+    }
+}

@@ -1,0 +1,79 @@
+// What the rest of the node may ask of the pod network: prepare the machine, attach and detach a pod, find again
+// what the kernel still has after a restart, and take everything away.
+//
+// A protocol so that the kubelet's pod workers are tested without a kernel. The real one is `PodNetwork`; a fake
+// must pass the same expectations: every verb may be repeated, detach and teardown need no memory, and an address
+// is never given out while a live pod has it.
+
+public import System
+
+/// How this node's pods reach each other and the world.
+public struct PodNetworkConfig: Sendable {
+    /// This node's slices of the cluster's pod ranges, at most one per family (Node `spec.podCIDRs`).
+    public var podCIDRs: [CIDR]
+    /// The whole cluster's pod ranges: traffic between pods keeps its source address.
+    public var clusterCIDRs: [CIDR]
+    /// Service ranges, at most one per family.
+    public var serviceCIDRs: [CIDR]
+    /// Addresses the cluster DNS listens on, one per family; held by `lo`. Empty: none.
+    public var clusterDNS: [IPAddress]
+    /// MTU of the pods' links in bytes; nil: that of the default route's link, else 1500.
+    public var mtu: Int?
+    /// Folder for the address cursor (created, 0700).
+    public var stateDirectory: String
+
+    public init(
+        podCIDRs: [CIDR], clusterCIDRs: [CIDR]? = nil, serviceCIDRs: [CIDR], clusterDNS: [IPAddress] = [],
+        mtu: Int? = nil, stateDirectory: String
+    ) {
+        self.podCIDRs = podCIDRs
+        self.clusterCIDRs = clusterCIDRs ?? podCIDRs
+        self.serviceCIDRs = serviceCIDRs
+        self.clusterDNS = clusterDNS
+        self.mtu = mtu
+        self.stateDirectory = stateDirectory
+    }
+}
+
+/// What a pod got: Pod `status.podIPs`, and the host's end of its link.
+public struct PodAddresses: Hashable, Sendable {
+    /// One per family, in the order of `PodNetworkConfig.podCIDRs`; the first is `status.podIP`.
+    public var ips: [IPAddress]
+    /// Name of the host's end, at most 15 bytes, with prefix `nd`.
+    public var hostInterface: String
+
+    public init(ips: [IPAddress], hostInterface: String) {
+        self.ips = ips
+        self.hostInterface = hostInterface
+    }
+}
+
+/// A pod that lives although noded was away: its uid and its supervisor, whose network namespace is the pod's.
+public struct LivePod: Hashable, Sendable {
+    public var podUID: String
+    /// A process in the pod's network namespace.
+    public var pid: Int32
+
+    public init(podUID: String, pid: Int32) {
+        self.podUID = podUID
+        self.pid = pid
+    }
+}
+
+public protocol PodNetworking: Sendable {
+    /// Sysctls, the node's own address in the pod range, Service routes, DNS address, nft table. Idempotent.
+    func prepareNode() async throws
+    /// Gives the pod a link, addresses and routes. Repeated for an attached pod it returns what that pod has.
+    /// - Parameter pid: a process in the pod's network namespace (the supervisor).
+    func attach(podUID: String, pid: Int32) async throws -> PodAddresses
+    /// Takes the pod's link away and frees its addresses once the kernel has let go. Needs no memory of the pod;
+    /// returns when the pod is unreachable (link down), the deletion itself goes on in the background.
+    func detach(podUID: String) async
+    /// Rebuilds the address book from the kernel's links after a restart and removes links of pods that are gone.
+    /// To be called once, after `prepareNode` and before the first `attach`.
+    func recover(live: [LivePod]) async throws
+    /// The addresses of an attached pod; nil when it is not attached.
+    func addresses(of podUID: String) -> PodAddresses?
+    /// Removes everything noded put into this network namespace: links, addresses, routes, nft table. Idempotent.
+    func teardown() async throws
+}

@@ -1,0 +1,332 @@
+// The Service table as a value: what the kernel's maps hold, who owns which element, and the smallest transactions that
+// lead from there to what is wanted. No I/O; the engine performs what comes out.
+//
+// A commit is not atomic for a packet in flight: it may read a Service's mark before the commit and the endpoints
+// after it. Therefore three steps, each a commit of its own:
+//
+//   prepare    new endpoints (and pick chains) under their (id, N); a slot whose pod changed is replaced in place
+//   change     Services point at the new (id, N)
+//   garbage    what nothing points at any more, a moment later
+//
+// Targets keep their id for life, and a backend that stays keeps its slot: one endpoint more costs N + 1 elements, one
+// replaced costs one.
+
+import Nftables
+import System
+
+struct ProxyPlan: Sendable {
+    var prepare = NftTransaction(ProxyRules.table)
+    var change = NftTransaction(ProxyRules.table)
+    /// UDP frontends whose backends changed: flows to others must decide anew.
+    var staleUDP: [UDPCheck] = []
+    /// Affinities to end: the client of this target must choose anew if it is with this backend.
+    var departedAffinity: [(id: UInt32, backend: Backend)] = []
+
+    var isEmpty: Bool { prepare.isEmpty && change.isEmpty }
+}
+
+/// How to tell a stale UDP flow.
+struct UDPCheck: Hashable, Sendable {
+    let frontend: Frontend
+    let valid: Set<Backend>
+    /// For node ports, where a foreign flow may have the same port: only those to these.
+    let departed: Set<Backend>
+}
+
+struct ProxyTable: Sendable {
+    /// Elements by map, as nft spells them.
+    typealias Contents = [ProxyMap: [String: String]]
+
+    private struct Assigned {
+        var id: UInt32
+        /// By slot; the count is N.
+        var slots: [Backend]
+        var affinity: Int?
+    }
+
+    private(set) var contents: Contents
+    private var services: [String: ProxyService] = [:]
+    private var owners: [Frontend: String] = [:]
+    private var assigned: [String: Assigned] = [:]
+    private var usedIDs: Set<UInt32> = []
+    private var lastID: UInt32 = 0
+    /// Elements to delete once nothing in flight can want them.
+    private var garbage: [ProxyMap: Set<String>] = [:]
+
+    init(contents: Contents) {
+        self.contents = contents
+        reserveIDs()
+    }
+
+    // MARK: changes
+
+    /// The plan for these Services; nil removes one. What it returns is taken as done: after a failed commit, `adopt`.
+    mutating func apply(_ changes: [String: ProxyService?]) -> ProxyPlan {
+        var plan = Draft()
+        for (name, wanted) in changes.sorted(by: { $0.key < $1.key }) {
+            change(name, to: wanted ?? ProxyService(), plan: &plan)
+            services[name] = wanted
+        }
+        return plan.finish(&contents)
+    }
+
+    /// Starts from what the kernel really has: at start, after a failure, after somebody else's flush. `apply` with all
+    /// Services comes next, then `sweep`.
+    mutating func adopt(_ contents: Contents) {
+        self.contents = contents
+        garbage = [:]
+        reserveIDs()
+    }
+
+    /// After everything wanted has been applied: every element that nobody owns is garbage.
+    mutating func sweep() -> ProxyPlan {
+        var kept: [ProxyMap: Set<String>] = [:]
+        for (frontend, owner) in owners {
+            guard let target = services[owner]?.frontends[frontend] else { continue }
+            let (map, key) = Self.element(frontend)
+            kept[map, default: []].insert(key)
+            if target.affinity != nil { kept[.affine4, default: []].insert(key) }
+        }
+        for (name, target) in assigned {
+            _ = name
+            for (slot, backend) in target.slots.enumerated() {
+                kept[.endpoints(isV6: backend.address.isV6), default: []].insert(Self.slotKey(target, slot))
+            }
+            if target.affinity != nil { kept[.sticks, default: []].insert(ProxyMark.text(target.id << 12)) }
+        }
+        var plan = Draft()
+        for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6, .affine4] {
+            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true { plan.change[map, default: [:]][key] = .some(nil) }
+        }
+        for map in [ProxyMap.endpoints4, .endpoints6, .sticks] {
+            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true { garbage[map, default: []].insert(key) }
+        }
+        usedIDs = Set(assigned.values.map(\.id))
+        return plan.finish(&contents)
+    }
+
+    /// What is now safe to delete.
+    mutating func collect() -> NftTransaction {
+        var transaction = NftTransaction(ProxyRules.table)
+        for (map, keys) in garbage.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let present = keys.filter { contents[map]?[$0] != nil }.sorted()
+            transaction.delete(present, from: map.rawValue)
+            for key in present { contents[map]?[key] = nil }
+        }
+        garbage = [:]
+        return transaction
+    }
+
+    var hasGarbage: Bool { !garbage.isEmpty }
+
+    /// Chains that must exist for what is in the maps or wanted: put back with the fixed rules after a foreign flush.
+    var chains: [NftChain] {
+        var result: [NftChain] = []
+        for isV6 in [false, true] {
+            let counts = Set((contents[.picks(isV6: isV6)] ?? [:]).keys.compactMap { ProxyMark.parse($0) })
+            result += counts.sorted().map { ProxyRules.pick(Int($0), isV6: isV6) }
+        }
+        let seconds = Set((contents[.sticks] ?? [:]).values.compactMap { $0.split(separator: "_").last.flatMap { Int($0) } })
+        return result + seconds.sorted().map { ProxyRules.stick(seconds: $0) }
+    }
+
+    // MARK: one Service
+
+    private mutating func change(_ name: String, to wanted: ProxyService, plan: inout Draft) {
+        let old = services[name] ?? ProxyService()
+        let oldTargets = old.targets
+        for target in wanted.targets.values.sorted(by: { $0.name < $1.name }) { place(target, wanted, plan: &plan) }
+        for (frontend, target) in wanted.frontends {
+            let mark = ProxyMark.make(id: assigned[target.name]!.id, count: target.backends.count)
+            let (map, key) = Self.element(frontend)
+            plan.set(map, key, ProxyMark.text(mark), in: contents, stage: .change)
+            if case .address = frontend {
+                if target.affinity != nil {
+                    plan.set(.affine4, key, ProxyMark.text(ProxyMark.make(id: ProxyMark.id(mark), count: 0)), in: contents, stage: .change)
+                } else if contents[.affine4]?[key] != nil {
+                    plan.change[.affine4, default: [:]][key] = .some(nil)
+                }
+            }
+            owners[frontend] = name
+            noteUDP(frontend, from: old.frontends[frontend], to: target, plan: &plan)
+        }
+        for (frontend, target) in old.frontends where wanted.frontends[frontend] == nil && owners[frontend] == name {
+            owners[frontend] = nil
+            let (map, key) = Self.element(frontend)
+            plan.change[map, default: [:]][key] = .some(nil)
+            if contents[.affine4]?[key] != nil { plan.change[.affine4, default: [:]][key] = .some(nil) }
+            noteUDP(frontend, from: target, to: nil, plan: &plan)
+        }
+        for target in oldTargets.values where wanted.targets[target.name] == nil { drop(target) }
+    }
+
+    /// Gives a target its id and its backends their slots.
+    private mutating func place(_ target: Target, _ service: ProxyService, plan: inout Draft) {
+        let before = assigned[target.name] ?? adopted(target, service)
+        let id = before?.id ?? freshID()
+        usedIDs.insert(id)
+        let now = Assigned(
+            id: id, slots: Self.arrange(target.backends, before: before?.slots ?? []), affinity: target.affinity)
+        let map = ProxyMap.endpoints(isV6: target.isV6)
+        for (slot, backend) in now.slots.enumerated() {
+            let key = Self.slotKey(now, slot)
+            garbage[map]?.remove(key)
+            plan.set(map, key, backend.description, in: contents, stage: .prepare)
+        }
+        if let before {
+            // With another N all old elements have other keys; with the same N they are the same ones.
+            if before.slots.count != now.slots.count {
+                for slot in before.slots.indices { garbage[map, default: []].insert(Self.slotKey(before, slot)) }
+            }
+            if before.affinity != nil {
+                for backend in before.slots where !now.slots.contains(backend) { plan.departed.append((id, backend)) }
+            }
+        }
+        let count = now.slots.count
+        let picks = ProxyMap.picks(isV6: target.isV6)
+        if count > 0, contents[picks]?[ProxyMark.text(UInt32(count))] == nil {
+            plan.chains.insert(ProxyRules.pick(count, isV6: target.isV6))
+            plan.set(picks, ProxyMark.text(UInt32(count)), "goto \(ProxyRules.pickName(count, isV6: target.isV6))", in: contents, stage: .prepare)
+        }
+        if let seconds = target.affinity {
+            let key = ProxyMark.text(id << 12)
+            garbage[.sticks]?.remove(key)
+            plan.chains.insert(ProxyRules.stick(seconds: seconds))
+            plan.set(.sticks, key, "jump \(ProxyRules.stickName(seconds))", in: contents, stage: .prepare)
+        } else if before?.affinity != nil {
+            garbage[.sticks, default: []].insert(ProxyMark.text(id << 12))
+        }
+        assigned[target.name] = now
+    }
+
+    private mutating func drop(_ target: Target) {
+        guard let gone = assigned.removeValue(forKey: target.name) else { return }
+        usedIDs.remove(gone.id)
+        for slot in gone.slots.indices { garbage[.endpoints(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot)) }
+        if gone.affinity != nil { garbage[.sticks, default: []].insert(ProxyMark.text(gone.id << 12)) }
+    }
+
+    /// Backends that stay keep their slot if there still is one; the others fill the gaps.
+    static func arrange(_ backends: [Backend], before: [Backend]) -> [Backend] {
+        let wanted = Set(backends)
+        var slots = [Backend?](repeating: nil, count: backends.count)
+        var placed: Set<Backend> = []
+        for (slot, backend) in before.enumerated() where slot < slots.count && wanted.contains(backend) {
+            slots[slot] = backend
+            placed.insert(backend)
+        }
+        var rest = backends.filter { !placed.contains($0) }.makeIterator()
+        return slots.map { $0 ?? rest.next()! }
+    }
+
+    private func noteUDP(_ frontend: Frontend, from old: Target?, to new: Target?, plan: inout Draft) {
+        guard frontend.transport == .udp, old?.backends != new?.backends || old == nil else { return }
+        let valid = Set(new?.backends ?? [])
+        plan.staleUDP.append(UDPCheck(
+            frontend: frontend, valid: valid, departed: Set(old?.backends ?? []).subtracting(valid)))
+    }
+
+    // MARK: ids
+
+    /// What the kernel had for this target before this process knew it.
+    private func adopted(_ target: Target, _ service: ProxyService) -> Assigned? {
+        for (frontend, other) in service.frontends where other.name == target.name {
+            let (map, key) = Self.element(frontend)
+            guard let mark = contents[map]?[key].flatMap({ ProxyMark.parse($0) }), ProxyMark.id(mark) != 0,
+                !assigned.values.contains(where: { $0.id == ProxyMark.id(mark) })
+            else { continue }
+            var found = Assigned(id: ProxyMark.id(mark), slots: [], affinity: nil)
+            for slot in 0..<ProxyMark.count(mark) {
+                let key = "\(ProxyMark.text(mark)) . \(slot)"
+                guard let backend = contents[.endpoints(isV6: target.isV6)]?[key].flatMap(Self.backend) else { break }
+                found.slots.append(backend)
+            }
+            if contents[.sticks]?[ProxyMark.text(found.id << 12)] != nil { found.affinity = target.affinity ?? 0 }
+            return found
+        }
+        return nil
+    }
+
+    private mutating func freshID() -> UInt32 {
+        // Round and round: an id comes back as late as possible.
+        repeat { lastID = lastID % ProxyMark.maximumID + 1 } while usedIDs.contains(lastID)
+        return lastID
+    }
+
+    /// Until the sweep, no id that the kernel knows is given to another target.
+    private mutating func reserveIDs() {
+        usedIDs = Set(assigned.values.map(\.id))
+        for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6] {
+            for mark in (contents[map] ?? [:]).values.compactMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
+        }
+        for map in [ProxyMap.endpoints4, .endpoints6] {
+            for key in (contents[map] ?? [:]).keys {
+                if let mark = key.split(separator: " ").first.flatMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
+            }
+        }
+    }
+
+    // MARK: spelling
+
+    private static func element(_ frontend: Frontend) -> (ProxyMap, String) {
+        switch frontend {
+        case .address(let address, let transport, let port):
+            (.services(isV6: address.isV6), "\(address) . \(transport.rawValue) . \(port)")
+        case .nodePort(let isV6, let transport, let port):
+            (.nodeports(isV6: isV6), "\(transport.rawValue) . \(port)")
+        }
+    }
+
+    private static func slotKey(_ target: Assigned, _ slot: Int) -> String {
+        "\(ProxyMark.text(ProxyMark.make(id: target.id, count: target.slots.count))) . \(slot)"
+    }
+
+    static func backend(_ text: String) -> Backend? {
+        let parts = text.split(separator: " ")
+        guard parts.count == 3, let address = IPAddress(parts[0]), let port = UInt16(parts[2]) else { return nil }
+        return Backend(address: address, port: port)
+    }
+}
+
+/// Elements collected for one plan; nil removes.
+private struct Draft {
+    enum Stage { case prepare, change }
+
+    var prepare: [ProxyMap: [String: String?]] = [:]
+    var change: [ProxyMap: [String: String?]] = [:]
+    var chains: Set<NftChain> = []
+    var staleUDP: [UDPCheck] = []
+    var departed: [(id: UInt32, backend: Backend)] = []
+
+    mutating func set(_ map: ProxyMap, _ key: String, _ value: String, in contents: ProxyTable.Contents, stage: Stage) {
+        switch stage {
+        case .prepare: if contents[map]?[key] != value { prepare[map, default: [:]][key] = value }
+        case .change:
+            // Also when it is there already: an earlier Service of this batch may have removed it.
+            change[map, default: [:]][key] = value
+        }
+    }
+
+    func finish(_ contents: inout ProxyTable.Contents) -> ProxyPlan {
+        var plan = ProxyPlan()
+        for chain in chains.sorted(by: { $0.name < $1.name }) { plan.prepare.install(chain) }
+        Self.write(prepare, to: &plan.prepare, &contents)
+        Self.write(change, to: &plan.change, &contents)
+        plan.staleUDP = staleUDP
+        plan.departedAffinity = departed
+        return plan
+    }
+
+    private static func write(
+        _ elements: [ProxyMap: [String: String?]], to transaction: inout NftTransaction, _ contents: inout ProxyTable.Contents
+    ) {
+        for (map, wanted) in elements.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let present = contents[map] ?? [:]
+            let differing = wanted.filter { present[$0.key] != $0.value }.sorted { $0.key < $1.key }
+            // A map's element cannot be overwritten: out and in again, in one commit.
+            transaction.delete(differing.filter { present[$0.key] != nil }.map(\.key), from: map.rawValue)
+            transaction.add(differing.compactMap { key, value in value.map { NftElement(key, $0) } }, to: map.rawValue)
+            for (key, value) in differing { contents[map, default: [:]][key] = value }
+        }
+    }
+}

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct StoreSuite {
     @Test(arguments: Engine.all) func createsUpdatesAndDeletes(_ engine: Engine) async throws {
-        try await withStore(engine, Folder()) { store, observer in
+        try await withStore(engine) { store, observer in
             let first = try await store.create(key("a"), value("1"))
             #expect(store.currentRevision == first)
             let second = try await store.update(key("a"), value("2"), at: first)
@@ -23,7 +23,7 @@ import Testing
     }
 
     @Test(arguments: Engine.all) func preconditionsHold(_ engine: Engine) async throws {
-        try await withStore(engine, Folder()) { store, observer in
+        try await withStore(engine) { store, observer in
             let first = try await store.create(key("a"), value("1"))
             await #expect(throws: StoreError.exists(current: first)) { try await store.create(key("a"), value("2")) }
             await #expect(throws: StoreError.conflict(current: first)) {
@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test(arguments: Engine.all) func ofManyWritersOneWins(_ engine: Engine) async throws {
-        try await withStore(engine, Folder()) { store, _ in
+        try await withStore(engine) { store, _ in
             let first = try await store.create(key("a"), value("0"))
             let winners = await withTaskGroup(of: Bool.self) { group in
                 for number in 1...50 {
@@ -57,6 +57,7 @@ import Testing
 
     @Test(arguments: Engine.all) func aStopKeepsWhatLasts(_ engine: Engine) async throws {
         let folder = try Folder()
+        defer { folder.remove() }
         let (last, kept) = try await withStore(engine, folder) { store, observer in
             try await store.create(key("b", namespace: ""), value("b"))
             try await store.create(key("a"), value("a"))
@@ -82,6 +83,7 @@ import Testing
 
     @Test(arguments: Engine.all) func theLogTellsEveryChangeAlsoAfterAStop(_ engine: Engine) async throws {
         let folder = try Folder()
+        defer { folder.remove() }
         let told = try await withStore(engine, folder) { store, observer in
             for round in 0..<3 {
                 for name in ["a", "b"] {
@@ -112,7 +114,7 @@ import Testing
         var limits = StoreLimits()
         limits.logCount = 5
         let clock = Clock()
-        try await withStore(engine, Folder(), limits, clock) { store, _ in
+        try await withStore(engine, nil, limits, clock) { store, _ in
             for number in 0..<40 { try await store.create(key("\(number)"), value("x")) }
             let kept = try await store.changes(after: store.historyFloor).count
             #expect(kept >= 1 && kept <= 6)
@@ -128,6 +130,7 @@ import Testing
         limits.ringBytes = 10_000
         let clock = Clock()
         let folder = try Folder()
+        defer { folder.remove() }
         func event(_ number: Int) -> StoreKey { key("\(number)", in: "events") }
         try await withStore(engine, folder, limits, clock) { store, observer in
             for number in 0..<30 { try await store.create(event(number), value("x"), .ring) }
@@ -151,7 +154,9 @@ import Testing
     }
 
     @Test(arguments: Engine.all) func aClosedStoreSaysSo(_ engine: Engine) async throws {
-        let store = engine.make(try Folder(), StoreLimits(), Clock())
+        let folder = try Folder()
+        defer { folder.remove() }
+        let store = engine.make(folder, StoreLimits(), Clock())
         await #expect(throws: StoreError.closed) { try await store.create(key("a"), value("a")) }
         _ = try await store.open { _ in }
         try await store.close()
@@ -164,6 +169,7 @@ import Testing
         var limits = StoreLimits()
         limits.logCount = 20
         let folder = try Folder()
+        defer { folder.remove() }
         var model: [StoreKey: StoredObject] = [:]
         var generator = Numbers(seed: 7)
         for _ in 0..<5 {

@@ -13,7 +13,7 @@ let quiet: Logger = {
     return logger
 }()
 
-/// A folder of its own, removed with the value. In memory where there is a tmpfs: these tests model the disk.
+/// A folder of its own; whoever makes it removes it. In memory where there is a tmpfs: these tests model the disk.
 final class Folder: Sendable {
     let path: String
 
@@ -23,7 +23,7 @@ final class Folder: Sendable {
         try Files.makeDirectory(path)
     }
 
-    deinit { try? Files.removeTree(path) }
+    func remove() { try? Files.removeTree(path) }
 
     var file: String { path + "/store.db" }
 }
@@ -35,7 +35,8 @@ func key(_ name: String, in resource: String = "configmaps", namespace: String =
 func value(_ text: String, size: Int = 0) -> EncodedObject {
     let filler = String(repeating: "x", count: max(0, size - text.utf8.count))
     return EncodedObject(
-        prefix: Array(#"{"metadata":{"resourceVersion":""#.utf8), suffix: Array((#""},"data":""# + text + filler + #""}"#).utf8))
+        prefix: Array(#"{"metadata":{"resourceVersion":""#.utf8),
+        suffix: Array((#""},"data":""# + text + filler + #""}"#).utf8))
 }
 
 /// Seconds that tests turn by hand.
@@ -117,11 +118,13 @@ struct Engine: Sendable, CustomTestStringConvertible {
     ]
 }
 
-/// Runs a body on an open store.
+/// Runs a body on an open store, in a folder of its own unless one is given.
 func withStore<T>(
-    _ engine: Engine, _ folder: Folder, _ limits: StoreLimits = StoreLimits(), _ clock: Clock = Clock(),
+    _ engine: Engine, _ given: Folder? = nil, _ limits: StoreLimits = StoreLimits(), _ clock: Clock = Clock(),
     _ body: (any ObjectStore, Observer) async throws -> T
 ) async throws -> T {
+    let folder = try given ?? Folder()
+    defer { if given == nil { folder.remove() } }
     let store = engine.make(folder, limits, clock)
     let observer = Observer()
     // Nothing is written before `start`: open returns first.
@@ -134,7 +137,9 @@ func withStore<T>(
 
 extension ObjectStore {
     @discardableResult
-    func create(_ key: StoreKey, _ value: EncodedObject, _ durability: Durability = .durable) async throws(StoreError) -> UInt64 {
+    func create(_ key: StoreKey, _ value: EncodedObject, _ durability: Durability = .durable) async throws(StoreError)
+        -> UInt64
+    {
         try await commit(Write(key: key, precondition: .absent, value: value, durability: durability))
     }
     @discardableResult

@@ -95,7 +95,9 @@ final class Database {
         Database.error(operation, path, handle, code)
     }
 
-    private static func error(_ operation: String, _ path: String, _ handle: OpaquePointer?, _ code: Int32) -> StoreError {
+    private static func error(_ operation: String, _ path: String, _ handle: OpaquePointer?, _ code: Int32)
+        -> StoreError
+    {
         var detail = String(cString: handle.map { sqlite3_errmsg($0) } ?? sqlite3_errstr(code))
         let cause = handle.map { sqlite3_system_errno($0) } ?? 0
         if cause != 0, code & 0xff != SQLITE_CONSTRAINT { detail += ", \(Errno(cause))" }
@@ -132,7 +134,9 @@ struct Statement: ~Copyable {
         value.withUTF8 { bytes in
             // SQLITE_TRANSIENT: SQLite copies. (The macro is a cast, which Swift does not import.)
             let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-            bytes.withMemoryRebound(to: CChar.self) { _ = sqlite3_bind_text(handle, index, $0.baseAddress, Int32($0.count), transient) }
+            bytes.withMemoryRebound(to: CChar.self) {
+                _ = sqlite3_bind_text(handle, index, $0.baseAddress, Int32($0.count), transient)
+            }
         }
     }
 

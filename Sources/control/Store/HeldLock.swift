@@ -21,7 +21,8 @@ final class HeldLock {
         do throws(SystemError) {
             let pid = Files.symlinkTarget("/proc/self") ?? "unknown"
             // As long as any before it: the file is not truncated.
-            try Files.writeExisting(name, "pid " + pid + "\n" + String(repeating: " ", count: 12 - min(pid.utf8.count, 12)))
+            try Files.writeExisting(
+                name, "pid " + pid + "\n" + String(repeating: " ", count: 12 - min(pid.utf8.count, 12)))
             // SQLite would make it readable by all, and would not sync the folder.
             if !Files.exists(path) { try Files.writeAtomically(path, [], mode: 0o600) }
         } catch {

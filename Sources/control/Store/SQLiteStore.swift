@@ -30,6 +30,18 @@ public final class SQLiteStore: ObjectStore {
         }
     }
 
+    public struct Statistics: Hashable, Sendable {
+        public let objects: Int
+        /// Changes in the log.
+        public let changes: Int
+        /// Pages in the file, those of them that are free, bytes of each.
+        public let pages: Int64
+        public let freePages: Int64
+        public let bytesPerPage: Int64
+        /// Frames in the write-ahead log.
+        public let walFrames: Int
+    }
+
     private let writer: StoreWriter
     private let thread = WorkerThread(name: "noded-store")
     private let queue = Mutex(Queue())
@@ -89,6 +101,11 @@ public final class SQLiteStore: ObjectStore {
     /// Holds writes up meanwhile (about a second per GB): for an operator's question, not for every start.
     public func check() async throws(StoreError) -> [String] {
         try await onWriter { writer throws(StoreError) in try writer.check() }
+    }
+
+    /// Figures for an operator and for tests.
+    public func statistics() async throws(StoreError) -> Statistics {
+        try await onWriter { writer throws(StoreError) in try writer.statistics() }
     }
 
     public func close() async throws(StoreError) {

@@ -47,7 +47,7 @@ final class StoreFile {
         setReserved = try Statement(database, "UPDATE state SET reserved = ?1")
         pageCount = try Statement(database, "PRAGMA page_count")
         freeCount = try Statement(database, "PRAGMA freelist_count")
-        vacuumStep = try Statement(database, "PRAGMA incremental_vacuum(64)")
+        vacuumStep = try Statement(database, "PRAGMA incremental_vacuum(256)")
         pageSize = try database.number("PRAGMA page_size")
     }
 
@@ -160,9 +160,12 @@ final class StoreFile {
         var replaced: [StoreKey: StoredObject] = [:]
         while try rows.step() {
             let key = StoreKey(resource: rows.text(2), namespace: rows.text(3), name: rows.text(4))
-            let previous = rows.isNull(5) ? nil : StoredObject(
-                key: key, revision: rows.revision(5),
-                value: EncodedObject(prefix: rows.blob(6), suffix: rows.blob(7)))
+            let previous =
+                rows.isNull(5)
+                ? nil
+                : StoredObject(
+                    key: key, revision: rows.revision(5),
+                    value: EncodedObject(prefix: rows.blob(6), suffix: rows.blob(7)))
             let number = rows.revision(0)
             let isDelete = rows.number(1) == 1
             let next = replaced[key].map { ($0.revision, $0.value) }

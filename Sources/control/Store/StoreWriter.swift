@@ -137,27 +137,34 @@ final class StoreWriter: @unchecked Sendable {
         do throws(StoreError) {
             results = try attempt(group.map(\.write))
         } catch {
-            // One of them, or the disk: alone, each finds out for itself. Once the disk refuses, it is not asked
-            // again for this group.
-            var broken: StoreError?
-            for waiting in group {
-                if let broken, durability(of: waiting.write) == .durable {
-                    results.append(.failure(broken))
-                    continue
-                }
-                do throws(StoreError) {
-                    results += try attempt([waiting.write])
-                } catch {
-                    results.append(.failure(error))
-                    broken = error
-                    logger.error("store write failed", metadata: ["key": "\(waiting.write.key)", "error": "\(error)"])
-                }
-            }
+            results = separately(group, error)
             settle()
         }
         for (waiting, result) in zip(group, results) { waiting.continuation.resume(returning: result) }
         checkpointIfDue()
         plan()
+    }
+
+    /// A group failed: one of its writes, or the disk. Alone, each finds out for itself; once the disk has refused
+    /// one alone, no other of the group asks it again.
+    private func separately(_ group: [Waiting], _ failure: StoreError) -> [Result<UInt64, StoreError>] {
+        var broken: StoreError?
+        func refused(_ write: Write, _ error: StoreError) -> Result<UInt64, StoreError> {
+            if broken == nil {
+                logger.error("store write failed", metadata: ["key": "\(write.key)", "error": "\(error)"])
+            }
+            broken = error
+            return .failure(error)
+        }
+        if group.count == 1 { return [refused(group[0].write, failure)] }
+        return group.map { waiting in
+            if let broken, durability(of: waiting.write) == .durable { return .failure(broken) }
+            do throws(StoreError) {
+                return try attempt([waiting.write])[0]
+            } catch {
+                return refused(waiting.write, error)
+            }
+        }
     }
 
     /// Decides and performs writes as one group. Throws, with nothing changed, when the disk refuses.
@@ -251,9 +258,12 @@ final class StoreWriter: @unchecked Sendable {
     /// Overwrites what a failed transaction may have left in the log on disk.
     private func settle() {
         guard unsettled else { return }
-        let same = reserved
         do throws(StoreError) {
-            try transact { file throws(StoreError) in try file.reserve(same) }
+            // A new number: SQLite writes no page for a row that stays the same.
+            try transact { file throws(StoreError) in
+                self.reserved += 1
+                try file.reserve(self.reserved)
+            }
         } catch {
             logger.warning("store still cannot write, will try again", metadata: ["error": "\(error)"])
         }
@@ -345,7 +355,8 @@ final class StoreWriter: @unchecked Sendable {
         if let oldest = state.ring.oldest { due.append(oldest + limits.ringAge + 30) }
         guard let first = due.min(), first < nextUpkeep ?? .max else { return }
         nextUpkeep = first
-        schedule(Double(min(max(first - time, 1), 3600)))
+        // A disk that refuses is not asked every second.
+        schedule(Double(min(max(first - time, unsettled ? 5 : 1), 3600)))
     }
 
     /// True when there is more to do.
@@ -368,6 +379,13 @@ final class StoreWriter: @unchecked Sendable {
         guard let file else { throw .closed }
         guard revision >= log.floor else { throw .compacted(floor: log.floor) }
         return try file.changes(after: revision) { state.entries[$0] }
+    }
+
+    func statistics() throws(StoreError) -> SQLiteStore.Statistics {
+        guard let file else { throw .closed }
+        return SQLiteStore.Statistics(
+            objects: state.entries.count, changes: log.count, pages: pages.all, freePages: pages.free,
+            bytesPerPage: file.bytesPerPage, walFrames: file.database.walFrames)
     }
 
     func check() throws(StoreError) -> [String] {

@@ -64,7 +64,7 @@ var targets: [Target] = [
     .target(name: "CKernel", path: "Sources/kernel/CKernel"),
     module("Kernel", in: "kernel", ["System", "CKernel", "CCap"]),
     module("Cgroups", in: "kernel", ["System", "Kernel"]),
-    module("Seccomp", in: "kernel", ["System", "CSeccomp"]),
+    module("Seccomp", in: "kernel", ["System", "Kernel", "CSeccomp"]),
     module("Netlink", in: "kernel", ["System", "Kernel", "CNetlink"]),
     module("Nftables", in: "kernel", ["System", "CNftables"]),
 
@@ -76,7 +76,7 @@ var targets: [Target] = [
     // control: the control plane.
     .target(name: "CDeclarations", path: "Sources/control/CDeclarations", exclude: ["declarations"]),
     module("Objects", in: "control", ["System", "CDeclarations", "CYAML"]),
-    module("Store", in: "control", ["System", "Objects", "CSQLite", .logging]),
+    module("Store", in: "control", ["System", "CSQLite", .logging]),
     module("Client", in: "control", ["System", "Objects", .logging]),
     module("APIServer", in: "control", ["System", "Objects", "Store", "Client", "HTTP", .logging]),
     module("Reconcile", in: "control", ["System", .logging]),
@@ -116,7 +116,8 @@ var targets: [Target] = [
     tests("NetlinkTests", ["System", "Kernel", "Netlink", "Nftables"]),
     tests("TransportTests", ["System", "HTTP", "PKI", "Transport"]),
     tests("ObjectsTests", ["System", "Objects"]),
-    tests("StoreTests", ["System", "Objects", "Store", "CSQLite"]),
+    .target(name: "CRecordingVFS", dependencies: ["CSQLite"], path: "Tests/Support/CRecordingVFS"),
+    tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),
     tests("ClientTests", ["System", "Objects", "Client"]),
     tests("APIServerTests", ["System", "Objects", "Store", "Client", "HTTP", "APIServer"]),
     tests("ControllersTests", ["System", "Objects", "Client", "Reconcile", "Scheduler", "Controllers"]),

@@ -1,1 +1,67 @@
-// APIServer
+// The API server: an HTTPHandler over a store.
+//
+//   let server = APIServer(store: …, registry: .standard, configuration: …, nodeBackend: …, logger: …)
+//   try await server.open()          // store opened, caches filled, bootstrap objects there: /readyz turns ok
+//   try await server.run()           // upkeep, until cancelled
+//   HTTPServer(…, handler: server)   // before or after open; resources answer 503 until then
+//   server.client                    // the same API for callers in this process
+//
+// Nothing here listens or knows TLS; Transport does.
+
+public import Client
+public import HTTP
+public import Logging
+public import Objects
+public import Store
+internal import System
+
+public final class APIServer: HTTPHandler {
+    private let core: APICore
+    private let front: HTTPFront
+
+    public init(
+        store: any ObjectStore, registry: Registry = .standard, configuration: APIServerConfiguration,
+        nodeBackend: any NodeBackend, logger: Logger
+    ) {
+        let core = APICore(store: store, registry: registry, configuration: configuration, logger: logger)
+        let health = Health(
+            [
+                HealthCheck(name: "ping", isLiveness: true) { nil },
+                HealthCheck(name: "store") { core.isReady ? nil : "the store is not open yet" },
+                HealthCheck(name: "watch-cache") { core.isReady ? nil : "the caches are not filled yet" },
+                HealthCheck(name: "bootstrap-objects") {
+                    core.isBootstrapped ? nil : "the bootstrap objects are not there yet"
+                },
+            ], logger: logger)
+        self.core = core
+        let host = configuration.advertiseAddress
+        let address = host.isV6 ? "[\(host)]:\(configuration.port)" : "\(host):\(configuration.port)"
+        front = HTTPFront(
+            core: core, documents: Documents(registry, serverAddress: address), health: health, node: nodeBackend, logger: logger)
+    }
+
+    /// Opens the store, fills the caches and makes the bootstrap objects. Once.
+    /// - Throws: StoreError when the store cannot be opened, APIStatus when a bootstrap object cannot be made.
+    public func open() async throws {
+        try await core.open()
+        try await Bootstrap.run(core)
+        core.finishBootstrap()
+    }
+
+    /// The upkeep of caches and watches: about once a minute, old changes are forgotten and quiet watches get a
+    /// bookmark. Returns when cancelled.
+    public func run() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(60))
+            core.tick()
+        }
+    }
+
+    /// The same API for callers in this process: no TLS, no authentication, every other rule.
+    public var client: InProcessClient { InProcessClient(core) }
+
+    /// Adds a named check to /readyz and /healthz (and /livez).
+    public func addHealthCheck(_ check: HealthCheck) { front.health.add(check) }
+
+    public func handle(_ request: HTTPRequest) -> HTTPReply { front.handle(request) }
+}

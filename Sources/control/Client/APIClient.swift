@@ -102,15 +102,3 @@ extension APIClient {
         try await delete(resource, key, DeleteOptions())
     }
 }
-
-/// The ways to say what changes (API concepts, "Patch").
-public enum PatchType: String, Sendable, CaseIterable {
-    /// RFC 6902.
-    case json = "application/json-patch+json"
-    /// RFC 7386.
-    case merge = "application/merge-patch+json"
-    /// Kubernetes' own: lists are merged by their keys.
-    case strategic = "application/strategic-merge-patch+json"
-    /// Server-side apply.
-    case apply = "application/apply-patch+yaml"
-}

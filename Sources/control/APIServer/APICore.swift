@@ -1,0 +1,263 @@
+// The API without its wire: caches, the write path and the rules between objects. The HTTP front and the in-process
+// client are two faces of it, so that a controller inside noded meets the same admission and validation as kubectl.
+//
+//   read:   cache -> answer                                                    (at once, on the caller's thread)
+//   write:  decode -> prepare -> admit -> validate -> encode once -> store -> caches -> answer      (after the fsync)
+//
+// A write reads its old object from the cache, which holds every acknowledged write, and commits on condition that the
+// object is still of that revision; when it is not, the write starts over unless the client named the revision.
+
+internal import Client
+internal import Logging
+internal import Objects
+internal import Store
+internal import Synchronization
+internal import System
+
+final class APICore: Sendable {
+    let registry: Registry
+    let configuration: APIServerConfiguration
+    let store: any ObjectStore
+    let logger: Logger
+    let group = CacheGroup()
+    let addresses: ServiceAddresses
+    private let caches: [ResourceID: WatchCache]
+    private let byStorage: [String: WatchCache]
+    /// Trees of writes that are being committed, so that caches and in-process watchers need not parse them again.
+    private let pending = Mutex<[StoreKey: [(value: EncodedObject, tree: JSON)]]>([:])
+    private let ready = Atomic<Bool>(false)
+    private let bootstrapped = Atomic<Bool>(false)
+
+    init(store: any ObjectStore, registry: Registry, configuration: APIServerConfiguration, logger: Logger) {
+        self.store = store
+        self.registry = registry
+        self.configuration = configuration
+        self.logger = logger
+        addresses = ServiceAddresses(ranges: configuration.serviceCIDRs, nodePorts: configuration.nodePorts)
+        var caches: [ResourceID: WatchCache] = [:]
+        var byStorage: [String: WatchCache] = [:]
+        for declaration in registry.declarations where declaration.storage == declaration.id && declaration.isStored {
+            let cache = WatchCache(declaration, group: group)
+            caches[declaration.id] = cache
+            byStorage[APICore.storeName(declaration.id)] = cache
+        }
+        self.caches = caches
+        self.byStorage = byStorage
+    }
+
+    var isReady: Bool { ready.load(ordering: .acquiring) }
+
+    /// The objects that every cluster has are there.
+    var isBootstrapped: Bool { bootstrapped.load(ordering: .acquiring) }
+
+    func finishBootstrap() { bootstrapped.store(true, ordering: .releasing) }
+
+    // MARK: - Opening
+
+    /// Opens the store and fills the caches. Once.
+    func open() async throws(StoreError) {
+        let objects = try await store.open { [self] changes in take(changes) }
+        let revision = store.currentRevision
+        let floor = store.historyFloor
+        var history: [String: [Change]] = [:]
+        // A store that cannot tell its history just makes watchers start over.
+        let known = (try? await store.changes(after: floor)) ?? []
+        for change in known { history[change.key.resource, default: []].append(change) }
+        var loaded: [String: [CachedObject]] = [:]
+        for object in objects {
+            guard let cache = byStorage[object.key.resource] else {
+                logger.warning("stored object of a resource that is not served", metadata: ["key": "\(object.key)"])
+                continue
+            }
+            guard let tree = try? JSON.parse(object.bytes) else {
+                throw .corrupt(path: "store", detail: "the value of \(object.key) is not JSON")
+            }
+            if cache.declaration.id == .services { addresses.observe(old: nil, new: tree) }
+            loaded[object.key.resource, default: []].append(
+                CachedObject(
+                    key: object.key, revision: object.revision, value: object.value, tree: tree,
+                    selectable: cache.selectable))
+        }
+        for (name, cache) in byStorage {
+            // Only what is written through has a history that outlives the process.
+            let durable = cache.declaration.durability == .durable
+            let events = durable ? (history[name] ?? []).map { event($0, cache) } : []
+            cache.load(loaded[name] ?? [], history: events, floor: durable ? floor : revision)
+        }
+        group.advance(to: revision)
+        ready.store(true, ordering: .releasing)
+    }
+
+    private func event(_ change: Change, _ cache: WatchCache) -> CacheEvent {
+        func cached(_ value: EncodedObject, _ revision: UInt64) -> CachedObject {
+            CachedObject(
+                key: change.key, revision: revision, value: value,
+                tree: (try? JSON.parse(value.joined(revision))) ?? .null, selectable: cache.selectable)
+        }
+        return CacheEvent(
+            revision: change.revision, object: change.kind == .put ? cached(change.value, change.revision) : nil,
+            previous: change.previous.map { cached($0.value, $0.revision) })
+    }
+
+    /// The store's writer thread: changes, after their fsync, in order.
+    private func take(_ changes: [Change]) {
+        for change in changes {
+            guard let cache = byStorage[change.key.resource] else { continue }
+            var tree: JSON?
+            if change.kind == .put {
+                tree = pending.withLock { $0[change.key]?.first { $0.value == change.value }?.tree }
+                tree?.set("metadata", "resourceVersion", to: .string(String(change.revision)))
+            }
+            if cache.declaration.id == .services {
+                let old = change.previous.flatMap { try? JSON.parse($0.bytes) }
+                let new = change.kind == .put ? tree ?? (try? JSON.parse(change.bytes)) : nil
+                addresses.observe(old: old, new: new)
+            }
+            cache.apply(change, tree: tree)
+        }
+        if let last = changes.last { group.advance(to: last.revision) }
+    }
+
+    // MARK: - Reading
+
+    func declaration(_ id: ResourceID) throws(APIStatus) -> ResourceDeclaration {
+        guard let declaration = registry.find(id) else { throw .noSuchResource }
+        return declaration
+    }
+
+    func cache(_ declaration: ResourceDeclaration) throws(APIStatus) -> WatchCache {
+        guard let cache = caches[declaration.storage] else { throw .methodNotAllowed(declaration.id, "get") }
+        return cache
+    }
+
+    func object(_ declaration: ResourceDeclaration, _ key: ObjectKey) throws(APIStatus) -> CachedObject {
+        guard let object = try cache(declaration).object(namespace: key.namespace, name: key.name) else {
+            throw .notFound(declaration.id, key.name)
+        }
+        return object
+    }
+
+    /// For admission: nil when there is no such object or resource.
+    func peek(_ id: ResourceID, namespace: String = "", name: String) -> CachedObject? {
+        caches[id]?.object(namespace: namespace, name: name)
+    }
+
+    var allCaches: [WatchCache] { Array(caches.values) }
+
+    /// The caches' upkeep, called about once a minute: old changes are forgotten, quiet watches get a bookmark.
+    func tick() {
+        let revision = group.applied
+        for cache in allCaches {
+            cache.expire()
+            for case let watcher as StreamWatcher in cache.receivers { watcher.bookmark(revision: revision) }
+        }
+    }
+
+    // MARK: - Committing
+
+    /// "pods", "apps/deployments": the store's name of a resource.
+    static func storeName(_ id: ResourceID) -> String { id.group.isEmpty ? id.resource : "\(id.group)/\(id.resource)" }
+
+    func storeKey(_ declaration: ResourceDeclaration, _ key: ObjectKey) -> StoreKey {
+        StoreKey(resource: APICore.storeName(declaration.storage), namespace: key.namespace, name: key.name)
+    }
+
+    /// Encodes once and stores. The tree's own resourceVersion does not matter.
+    func put(
+        _ declaration: ResourceDeclaration, _ key: ObjectKey, _ tree: JSON, _ precondition: Write.Precondition
+    ) async throws(StoreError) -> Stored {
+        // Another view of a stored kind (events.k8s.io) is stored in that kind's shape; the answer is encoded apart.
+        let isView = declaration.storage != declaration.id
+        let stored = isView ? declaration.strategy.toStorage(tree) : tree
+        guard let (prefix, suffix) = stored.encodeSplit(at: ["metadata", "resourceVersion"]) else {
+            fatalError("an object without metadata reached the store: \(declaration.id) \(key)")
+        }
+        let value = EncodedObject(prefix: prefix, suffix: suffix)
+        let storeKey = storeKey(declaration, key)
+        let durability: Durability =
+            switch declaration.durability {
+            case .durable: .durable
+            case .volatile: .volatile
+            case .ring: .ring
+            }
+        pending.withLock { $0[storeKey, default: []].append((value, stored)) }
+        defer {
+            pending.withLock { pending in
+                guard var list = pending[storeKey] else { return }
+                if let index = list.firstIndex(where: { $0.value == value }) { list.remove(at: index) }
+                pending[storeKey] = list.isEmpty ? nil : list
+            }
+        }
+        let revision = try await store.commit(
+            Write(key: storeKey, precondition: precondition, value: value, durability: durability))
+        if isView { return Stored(unstored: tree, revision: revision) }
+        return Stored(value: value, revision: revision, tree: tree)
+    }
+
+    /// Removes; returns the revision of the deletion.
+    func remove(
+        _ declaration: ResourceDeclaration, _ key: ObjectKey, _ precondition: Write.Precondition
+    ) async throws(StoreError) -> UInt64 {
+        try await store.commit(Write(key: storeKey(declaration, key), precondition: precondition, value: nil))
+    }
+
+    /// What a failing store means to a client.
+    func failure(_ error: StoreError, _ declaration: ResourceDeclaration, _ name: String) -> APIStatus {
+        switch error {
+        case .exists: return .alreadyExists(declaration.id, name)
+        case .conflict: return .conflict(declaration.id, name)
+        case .notFound: return .notFound(declaration.id, name)
+        case .closed: return .unavailable("the store is not open")
+        case .full, .io, .corrupt, .notAStore, .newerFormat, .locked, .compacted:
+            return .internalError(error.description)
+        }
+    }
+}
+
+/// An object after a write: what was stored and the tree it came from.
+struct Stored: Sendable {
+    let value: EncodedObject
+    let revision: UInt64
+    private let bare: JSON
+
+    init(value: EncodedObject, revision: UInt64, tree: JSON) {
+        self.value = value
+        self.revision = revision
+        bare = tree
+    }
+
+    init(_ object: CachedObject, tree: JSON) { self.init(value: object.value, revision: object.revision, tree: tree) }
+
+    /// For a dry run: nothing was stored; `revision` 0 leaves the resourceVersion out.
+    init(unstored tree: JSON, revision: UInt64) {
+        var bare = tree
+        bare.set("metadata", "resourceVersion", to: revision == 0 ? nil : .string(String(revision)))
+        self.init(value: EncodedObject(prefix: bare.encode(), suffix: []), revision: 0, tree: bare)
+        isUnstored = true
+    }
+
+    private(set) var isUnstored = false
+
+    var tree: JSON {
+        if isUnstored { return bare }
+        var tree = bare
+        tree.set("metadata", "resourceVersion", to: .string(String(revision)))
+        return tree
+    }
+
+    var pieces: [ArraySlice<UInt8>] {
+        isUnstored
+            ? [value.prefix[...]] : [value.prefix[...], Array(String(revision).utf8)[...], value.suffix[...]]
+    }
+}
+
+extension ResourceDeclaration {
+    /// A stored tree as this resource shows it.
+    func shown(_ stored: JSON) -> JSON { storage == id ? stored : strategy.fromStorage(stored) }
+
+    /// The stored bytes are what this resource shows.
+    var showsStoredBytes: Bool { storage == id }
+
+    /// Objects of it exist; `bindings` can only be created.
+    var isStored: Bool { verbs.contains("get") }
+}

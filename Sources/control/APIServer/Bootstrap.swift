@@ -1,0 +1,88 @@
+// Objects that every cluster has, made at start when they are missing: four namespaces with their default service
+// accounts, and the API's own Service with its endpoint.
+//
+// Idempotent. What somebody changed in them stays, except the endpoint, which follows the configuration.
+
+internal import Client
+internal import Objects
+internal import System
+
+enum Bootstrap {
+    static let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"]
+
+    static func run(_ core: APICore) async throws(APIStatus) {
+        for name in namespaces where core.peek(.namespaces, name: name) == nil {
+            try await create(core, .namespaces, namespace: nil, [
+                "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)],
+            ])
+        }
+        let all = try core.cache(try core.declaration(.namespaces)).snapshot().table
+        var names: [String] = []
+        all.scan { namespace in
+            if !namespace.isTerminating { names.append(namespace.name) }
+            return true
+        }
+        for name in names { try await defaultServiceAccount(core, namespace: name) }
+        try await kubernetesService(core)
+    }
+
+    /// Pods that name no service account run as this one.
+    static func defaultServiceAccount(_ core: APICore, namespace: String) async throws(APIStatus) {
+        guard core.peek(.serviceAccounts, namespace: namespace, name: "default") == nil else { return }
+        try await create(core, .serviceAccounts, namespace: namespace, [
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": ["name": "default", "namespace": .string(namespace)],
+        ])
+    }
+
+    private static func kubernetesService(_ core: APICore) async throws(APIStatus) {
+        let address = core.configuration.advertiseAddress
+        let port = Int64(core.configuration.port)
+        let labels: JSON = ["component": "apiserver", "provider": "kubernetes"]
+        if core.peek(.services, namespace: "default", name: "kubernetes") == nil {
+            let service = core.addresses.kubernetes
+            try await create(core, .services, namespace: "default", [
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": ["name": "kubernetes", "namespace": "default", "labels": labels],
+                "spec": [
+                    "type": "ClusterIP", "clusterIP": .string("\(service)"), "sessionAffinity": "None",
+                    "ipFamilyPolicy": "SingleStack", "ipFamilies": [service.isV6 ? "IPv6" : "IPv4"],
+                    "ports": [["name": "https", "protocol": "TCP", "port": 443, "targetPort": .int(port)]],
+                ],
+            ])
+        }
+        let slice: JSON = [
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": [
+                "name": "kubernetes", "namespace": "default",
+                "labels": ["kubernetes.io/service-name": "kubernetes"],
+            ],
+            "addressType": address.isV6 ? "IPv6" : "IPv4",
+            "endpoints": [["addresses": [.string("\(address)")], "conditions": ["ready": true]]],
+            "ports": [["name": "https", "protocol": "TCP", "port": .int(port)]],
+        ]
+        guard let present = core.peek(.endpointSlices, namespace: "default", name: "kubernetes") else {
+            return try await create(core, .endpointSlices, namespace: "default", slice)
+        }
+        let old = present.tree()
+        guard old["endpoints"] != slice["endpoints"] || old["ports"] != slice["ports"] else { return }
+        let declaration = try core.declaration(.endpointSlices)
+        let key = ObjectKey(namespace: "default", name: "kubernetes")
+        if old["addressType"] != slice["addressType"] {
+            // addressType is immutable.
+            _ = try await core.delete(declaration, key, DeleteOptions(), WriteOptions())
+            return try await create(core, .endpointSlices, namespace: "default", slice)
+        }
+        _ = try await core.update(declaration, key, subresource: nil, slice, WriteOptions())
+    }
+
+    private static func create(
+        _ core: APICore, _ id: ResourceID, namespace: String?, _ object: JSON
+    ) async throws(APIStatus) {
+        do {
+            _ = try await core.create(try core.declaration(id), namespace: namespace, object, WriteOptions())
+        } catch where error.isAlreadyExists {
+            // Somebody was faster.
+        }
+    }
+}

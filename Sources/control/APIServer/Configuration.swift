@@ -1,0 +1,31 @@
+// What the API server must be told. Everything has a default but the address that clients reach it at.
+
+public import System
+
+public struct APIServerConfiguration: Sendable {
+    /// Published as the endpoint of Service default/kubernetes.
+    public var advertiseAddress: IPAddress
+    /// TCP port of the https listener, for the same endpoint.
+    public var port = 6443
+    /// Ranges of Service addresses; the first decides the primary family. One of a family, at least a /28 (IPv6: /124).
+    public var serviceCIDRs: [CIDR] = [CIDR("10.43.0.0/16")!]
+    /// Ports for Services of type NodePort and LoadBalancer.
+    public var nodePorts = 30000...32767
+
+    public init(advertiseAddress: IPAddress) { self.advertiseAddress = advertiseAddress }
+}
+
+/// The API level and build, as GET /version shows them.
+public enum APIVersion {
+    public static let major = "1"
+    public static let minor = "36"
+    public static let git = "v1.36.1+noded.1"
+
+    #if arch(x86_64)
+        static let platform = "linux/amd64"
+    #elseif arch(arm64)
+        static let platform = "linux/arm64"
+    #else
+        static let platform = "linux"
+    #endif
+}

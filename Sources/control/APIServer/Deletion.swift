@@ -1,0 +1,179 @@
+// delete: what happens to an object that is to go, decided in a value; then done.
+//
+//   asked ──> finalizers to wait for, or a grace period to give?
+//               no   ──> removed now
+//               yes  ──> marked: deletionTimestamp, deletionGracePeriodSeconds, finalizers of the propagation policy
+//                        └─> removed when the last finalizer goes (Update), or by a delete with grace period 0 (kubelet)
+//
+// A second delete of a marked object may only shorten the grace period; otherwise it changes nothing and succeeds.
+// A pod that no node has, or that has ended, needs no grace. A namespace also waits for spec.finalizers.
+
+internal import Client
+internal import Objects
+internal import Store
+internal import System
+
+enum Deletion: Equatable, Sendable {
+    /// Nothing to change: it is on its way already.
+    case alreadyGoing
+    case mark(JSON)
+    case remove
+
+    static let foreground = "foregroundDeletion"
+    static let orphan = "orphan"
+
+    /// - Parameter object: current state. `now`: for the deletionTimestamp.
+    static func plan(
+        _ object: JSON, _ declaration: ResourceDeclaration, _ options: DeleteOptions, now: Timestamp
+    ) -> Deletion {
+        let metadata = object["metadata"]
+        let finalizers = metadata?["finalizers"]?.strings ?? []
+        let wanted = self.finalizers(finalizers, declaration, options)
+        let waits = !wanted.isEmpty || !namespaceFinalizers(object, declaration).isEmpty
+        let grace = declaration.strategy.gracePeriod(object, requested: options.gracePeriodSeconds.map(Int64.init)) ?? 0
+
+        let isMarked = metadata?["deletionTimestamp"]?.string != nil
+        let given = metadata?["deletionGracePeriodSeconds"]?.int ?? 0
+        if isMarked {
+            // A grace period can only be shortened.
+            if grace >= given, grace > 0 || waits, wanted == finalizers { return .alreadyGoing }
+        }
+        if !waits, grace == 0 { return .remove }
+        var marked = object
+        let effective = isMarked ? min(grace, given) : grace
+        let changesTime = !isMarked || effective < given
+        if changesTime {
+            marked.set(
+                "metadata", "deletionTimestamp",
+                to: .string(now.advanced(by: .seconds(effective)).rfc3339))
+            marked.set("metadata", "deletionGracePeriodSeconds", to: .int(effective))
+            if declaration.strategy.countsGenerations, let generation = metadata?["generation"]?.int {
+                marked.set("metadata", "generation", to: .int(generation + 1))
+            }
+        }
+        marked.set("metadata", "finalizers", to: wanted.isEmpty ? nil : .array(wanted.map { .string($0) }))
+        if declaration.id == .namespaces { marked.set("status", "phase", to: "Terminating") }
+        return marked == object ? .alreadyGoing : .mark(marked)
+    }
+
+    /// The finalizers after the propagation policy had its say.
+    private static func finalizers(
+        _ present: [String], _ declaration: ResourceDeclaration, _ options: DeleteOptions
+    ) -> [String] {
+        let policy = options.orphanDependents.map { $0 ? "Orphan" : "Background" } ?? options.propagationPolicy
+        let kept = present.filter { $0 != foreground && $0 != orphan }
+        switch policy {
+        case "Background": return kept
+        case "Foreground": return kept + [foreground]
+        case "Orphan": return kept + [orphan]
+        default: return present
+        }
+    }
+
+    private static func namespaceFinalizers(_ object: JSON, _ declaration: ResourceDeclaration) -> [String] {
+        declaration.id == .namespaces ? object.at("spec", "finalizers")?.strings ?? [] : []
+    }
+
+    /// A marked object that nothing holds any more.
+    static func isFinished(_ object: JSON, _ declaration: ResourceDeclaration) -> Bool {
+        let metadata = object["metadata"]
+        return metadata?["deletionTimestamp"]?.string != nil
+            && (metadata?["deletionGracePeriodSeconds"]?.int ?? 0) == 0
+            && (metadata?["finalizers"]?.array ?? []).isEmpty
+            && namespaceFinalizers(object, declaration).isEmpty
+    }
+}
+
+/// What a delete left: the object as it was removed or marked.
+struct Deleted: Sendable {
+    let object: Stored
+    let isGone: Bool
+}
+
+extension APICore {
+    func delete(
+        _ declaration: ResourceDeclaration, _ key: ObjectKey, _ options: DeleteOptions, _ write: WriteOptions
+    ) async throws(APIStatus) -> Deleted {
+        while true {
+            let current = try object(declaration, key)
+            let old = declaration.shown(current.tree())
+            try check(options, old, declaration, key)
+            var request = AdmissionRequest(declaration, .delete, namespace: key.namespace, object: old, write)
+            request.name = key.name
+            try Admission.admit(&request, self)
+            let plan = Deletion.plan(old, declaration, options, now: .now())
+            if write.dryRun, plan != .alreadyGoing {
+                return Deleted(object: Stored(unstored: old, revision: current.revision), isGone: plan == .remove)
+            }
+            do {
+                switch plan {
+                case .alreadyGoing: return Deleted(object: Stored(current, tree: old), isGone: false)
+                case .mark(let marked):
+                    let stored = try await put(declaration, key, marked, .revision(current.revision))
+                    return Deleted(object: stored, isGone: false)
+                case .remove:
+                    let revision = try await remove(declaration, key, .revision(current.revision))
+                    return Deleted(object: Stored(unstored: old, revision: revision), isGone: true)
+                }
+            } catch {
+                if case .conflict = error, (options.preconditions?.resourceVersion ?? "").isEmpty { continue }
+                throw failure(error, declaration, key.name)
+            }
+        }
+    }
+
+    private func check(
+        _ options: DeleteOptions, _ object: JSON, _ declaration: ResourceDeclaration, _ key: ObjectKey
+    ) throws(APIStatus) {
+        let uid = object.at("metadata", "uid")?.string ?? ""
+        if let wanted = options.preconditions?.uid, !wanted.isEmpty, wanted != uid {
+            throw .conflict(
+                declaration.id, key.name,
+                "Precondition failed: UID in precondition: \(wanted), UID in object meta: \(uid)")
+        }
+        let version = object.at("metadata", "resourceVersion")?.string ?? ""
+        if let wanted = options.preconditions?.resourceVersion, !wanted.isEmpty, wanted != version {
+            throw .conflict(
+                declaration.id, key.name,
+                "Precondition failed: ResourceVersion in precondition: \(wanted), "
+                    + "ResourceVersion in object meta: \(version)")
+        }
+    }
+
+    /// Deletes every object that matches; returns them. An object that someone else deletes meanwhile is no failure.
+    func deleteCollection(
+        _ declaration: ResourceDeclaration, _ filter: ObjectFilter, _ options: DeleteOptions, _ write: WriteOptions
+    ) async throws(APIStatus) -> [Stored] {
+        let (table, _) = try cache(declaration).snapshot()
+        var keys: [ObjectKey] = []
+        table.scan(prefix: filter.namespace.map { "\($0)/" } ?? "") { object in
+            if filter.matches(object) { keys.append(ObjectKey(namespace: object.namespace, name: object.name)) }
+            return true
+        }
+        var deleted: [Stored] = []
+        for key in keys {
+            do {
+                deleted.append(try await delete(declaration, key, options, write).object)
+            } catch where error.isNotFound {
+                continue
+            }
+        }
+        return deleted
+    }
+
+    // MARK: - eviction
+
+    /// policy/v1 Eviction: a delete with the options it carries.
+    func evict(_ key: ObjectKey, _ body: JSON, _ write: WriteOptions) async throws(APIStatus) {
+        let pods = try declaration(.pods)
+        guard let subresource = pods.subresource("eviction") else { throw .noSuchResource }
+        let eviction = try pods.decode(
+            body, subresource: subresource, duplicates: write.duplicates, validation: write.validation
+        ).object
+        let named = eviction.at("metadata", "name")?.string ?? ""
+        guard named.isEmpty || named == key.name else {
+            throw .badRequest("name in URL does not match name in Eviction object: \"\(key.name)\" vs \"\(named)\"")
+        }
+        _ = try await delete(pods, key, DeleteOptions(eviction["deleteOptions"] ?? [:]), write)
+    }
+}

@@ -1,0 +1,241 @@
+// From an HTTP request to a verb, and from its result to an HTTP reply.
+//
+// Reads are answered at once from the cache; writes are deferred until their fsync; watches, logs and exec are
+// streams. Every failure is a Status with Kubernetes' code, reason and message; a path that names nothing is the plain
+// text `404 page not found`, as from kube-apiserver.
+
+internal import Client
+internal import HTTP
+internal import Logging
+internal import Objects
+internal import System
+
+struct HTTPFront: Sendable {
+    let core: APICore
+    let documents: Documents
+    let health: Health
+    let node: any NodeBackend
+    let logger: Logger
+
+    /// What is known of a resource request once its path and headers are understood.
+    struct Call: Sendable {
+        let request: HTTPRequest
+        let path: ResourcePath
+        let declaration: ResourceDeclaration
+        let query: Query
+        let user: UserInfo
+        let negotiated: Negotiated
+
+        /// The stored bytes are the answer.
+        var isPlain: Bool {
+            negotiated.representation == .object && !negotiated.yaml && declaration.showsStoredBytes
+        }
+
+        /// Its object. The name is there when the verb has one.
+        var key: ObjectKey {
+            ObjectKey(namespace: declaration.isNamespaced ? path.namespace ?? "" : "", name: path.name ?? "")
+        }
+    }
+
+    func handle(_ request: HTTPRequest) -> HTTPReply {
+        do throws(APIStatus) {
+            let target = RequestInfo.target(request.path)
+            let query = Query(request.query)
+            var verb: Verb?
+            if case .resource(let path) = target {
+                verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
+            }
+            let user = try Authentication.user(request)
+            try Authorization.check(user, request, target, verb)
+            switch target {
+            case .other(let path): return try other(path, request, query)
+            case .resource(let path): return try resource(path, verb, request, query, user)
+            }
+        } catch {
+            return .response(Responses.failure(error))
+        }
+    }
+
+    private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
+        if let reply = health.reply(path, query) { return .response(reply) }
+        if let reply = try documents.reply(path, request) { return .response(reply) }
+        return .response(Responses.noSuchPath)
+    }
+
+    private func resource(
+        _ path: ResourcePath, _ verb: Verb?, _ request: HTTPRequest, _ query: Query, _ user: UserInfo
+    ) throws(APIStatus) -> HTTPReply {
+        guard
+            let declaration = core.registry.find(
+                group: path.group, version: path.version, resource: path.resource)
+        else { return .response(Responses.noSuchPath) }
+        guard core.isReady else { throw .unavailable("the server is currently unable to handle the request") }
+        // A namespaced object has no path outside a namespace.
+        if declaration.isNamespaced ? path.namespace == nil && path.name != nil : path.namespace != nil {
+            return .response(Responses.noSuchPath)
+        }
+        guard let verb else { throw Responses.methodNotAllowed }
+        let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
+        let call = Call(
+            request: request, path: path, declaration: declaration, query: query, user: user,
+            negotiated: streams
+                ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true))
+        if path.subresource != nil { return try subresource(verb, call) }
+        guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
+        switch verb {
+        case .get: return try get(call)
+        case .list: return try list(call)
+        case .watch: return try watch(call)
+        case .create:
+            guard path.name == nil else { throw Responses.methodNotAllowed }
+            if declaration.id == .bindings { return try bind(call, pod: nil) }
+            return try create(call)
+        case .update:
+            guard path.name != nil else { throw Responses.methodNotAllowed }
+            return try update(call, subresource: nil)
+        case .patch:
+            guard path.name != nil else { throw Responses.methodNotAllowed }
+            return try patch(call, subresource: nil)
+        case .delete: return try delete(call)
+        case .deletecollection: return try deleteCollection(call)
+        }
+    }
+
+    private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
+        guard let name = call.path.subresource, let subresource = call.declaration.subresource(name) else {
+            return .response(Responses.noSuchPath)
+        }
+        switch (name, verb) {
+        case ("log", .get): return try log(call)
+        // Old clients POST; the upgrade is the same.
+        case ("exec", .get), ("exec", .create): return try exec(call)
+        case ("binding", .create): return try bind(call, pod: call.path.name)
+        case ("eviction", .create): return try evict(call)
+        case ("scale", .get):
+            let scale = APICore.scale(of: try core.object(call.declaration, call.key).tree())
+            return .response(Responses.json(200, scale, call.negotiated))
+        case ("scale", .update), ("scale", .patch): return try scale(call, verb)
+        default: break
+        }
+        guard subresource.kind == call.declaration.gvk, subresource.verbs.contains(verb.rawValue) else {
+            throw Responses.methodNotAllowed
+        }
+        switch verb {
+        case .get: return try get(call)
+        case .update: return try update(call, subresource: name)
+        case .patch: return try patch(call, subresource: name)
+        default: throw Responses.methodNotAllowed
+        }
+    }
+
+    // MARK: - Reads
+
+    private func get(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let object = try core.object(call.declaration, call.key)
+        if call.isPlain {
+            return .response(
+                HTTPResponse(
+                    status: 200, headers: Responses.headers(call.negotiated),
+                    body: ObjectViews.pieces(object, revision: object.revision)))
+        }
+        return .response(try view(call, 200, call.declaration.shown(object.tree()), []))
+    }
+
+    private func list(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let cache = try core.cache(call.declaration)
+        let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
+        let page = try core.list(call.declaration, filter, try call.query.listOptions())
+        if call.isPlain {
+            return .response(
+                HTTPResponse(
+                    status: 200, headers: Responses.headers(call.negotiated), body: page.pieces(call.declaration)))
+        }
+        let views = ObjectViews(call.declaration)
+        let json = page.json(views, call.negotiated.representation, include: try include(call))
+        return .response(Responses.json(200, json, call.negotiated))
+    }
+
+    private func watch(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let cache = try core.cache(call.declaration)
+        let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
+        let options = try WatchOptions(call.query)
+        let view = WatchView(representation: call.negotiated.representation, include: try include(call))
+        var headers = Responses.headers(call.negotiated)
+        headers["Content-Type"] = "application/json;stream=watch"
+        return .stream(status: 200, headers: headers) { sink in
+            StreamWatcher(
+                cache, filter: filter, views: ObjectViews(call.declaration), view: view, bookmarks: options.bookmarks, sink: sink
+            ).start(options.start, timeout: options.timeout)
+        }
+    }
+
+    func include(_ call: Call) throws(APIStatus) -> IncludeObject {
+        guard let text = call.query["includeObject"], !text.isEmpty else { return .metadata }
+        guard let include = IncludeObject(rawValue: text) else {
+            throw Query.invalid(
+                "TableOptions",
+                .notSupported(FieldPath("includeObject"), .string(text), ["None", "Metadata", "Object"]))
+        }
+        return include
+    }
+
+    /// One object in the representation that was asked for.
+    func view(_ call: Call, _ status: Int, _ tree: JSON, _ warnings: [String]) throws(APIStatus) -> HTTPResponse {
+        let json: JSON
+        switch call.negotiated.representation {
+        case .object: json = tree
+        case .metadata: json = ObjectViews.metadata(tree)
+        case .table:
+            let version = tree.at("metadata", "resourceVersion") ?? ""
+            json = ObjectViews(call.declaration).table(
+                [tree], metadata: ["resourceVersion": version], include: try include(call))
+        }
+        return Responses.json(status, json, call.negotiated, warnings)
+    }
+}
+
+/// Query of a watch.
+struct WatchOptions {
+    let start: StreamWatcher.Start
+    let bookmarks: Bool
+    let timeout: Duration
+
+    init(_ query: Query) throws(APIStatus) {
+        bookmarks = query.flag("allowWatchBookmarks")
+        let version = query["resourceVersion"] ?? ""
+        let match = query["resourceVersionMatch"] ?? ""
+        let initial = query["sendInitialEvents"] != nil
+        if initial, match != "NotOlderThan" {
+            throw Query.invalid(
+                "ListOptions",
+                .forbidden(
+                    FieldPath("resourceVersionMatch"),
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+        }
+        if !initial, !match.isEmpty {
+            throw Query.invalid(
+                "ListOptions",
+                .forbidden(
+                    FieldPath("resourceVersionMatch"),
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+        }
+        var revision: UInt64 = 0
+        if !version.isEmpty {
+            guard let parsed = UInt64(version) else {
+                throw .badRequest("invalid resource version \"\(version)\"")
+            }
+            revision = parsed
+        }
+        if query.flag("sendInitialEvents") {
+            start = .initial(bookmark: bookmarks)
+        } else {
+            start = revision == 0 && !initial ? .initial(bookmark: false) : .after(revision)
+        }
+        if let seconds = try query.integer("timeoutSeconds"), seconds > 0 {
+            timeout = .seconds(seconds)
+        } else {
+            // Between half an hour and an hour, so that thousands of clients do not come back at once.
+            timeout = .seconds(1800 + Int64(Random.uniform(below: 1800)))
+        }
+    }
+}

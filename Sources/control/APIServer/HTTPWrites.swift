@@ -1,0 +1,199 @@
+// The writing verbs over HTTP: the body is parsed on the caller's thread, the rest waits for the store.
+
+internal import Client
+internal import HTTP
+internal import Objects
+
+extension HTTPFront {
+    /// Runs a write and turns what it throws into its Status.
+    private func deferred(
+        _ work: @escaping @Sendable () async throws(APIStatus) -> HTTPResponse
+    ) -> HTTPReply {
+        .deferred {
+            do throws(APIStatus) {
+                return .response(try await work())
+            } catch {
+                return .response(Responses.failure(error))
+            }
+        }
+    }
+
+    func create(_ call: Call) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        let body = try Body.object(call.request, &options)
+        let namespace = call.declaration.isNamespaced ? call.path.namespace : nil
+        if call.declaration.isNamespaced, namespace == nil {
+            throw .badRequest("an empty namespace may not be set during creation")
+        }
+        return deferred { [core, options] () throws(APIStatus) in
+            let stored = try await core.create(call.declaration, namespace: namespace, body, options)
+            return try respond(call, 201, stored, options)
+        }
+    }
+
+    func update(_ call: Call, subresource: String?) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions("UpdateOptions", user: call.user)
+        let body = try Body.object(call.request, &options)
+        return deferred { [core, options] () throws(APIStatus) in
+            let (stored, created) = try await core.update(
+                call.declaration, call.key, subresource: subresource, body, options)
+            return try respond(call, created ? 201 : 200, stored, options)
+        }
+    }
+
+    func patch(_ call: Call, subresource: String?) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions("PatchOptions", user: call.user)
+        let (type, body) = try Body.patch(call.request, &options)
+        return deferred { [core, options] () throws(APIStatus) in
+            let stored = try await core.patch(
+                call.declaration, call.key, subresource: subresource, type, body, options)
+            return try respond(call, 200, stored, options)
+        }
+    }
+
+    func delete(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let (delete, write) = try deleteOptions(call)
+        return deferred { [core] () throws(APIStatus) in
+            let deleted = try await core.delete(call.declaration, call.key, delete, write)
+            if deleted.isGone, !HTTPFront.answersWithObject.contains(call.declaration.id) {
+                let uid = deleted.object.tree.at("metadata", "uid")?.string ?? ""
+                let status = APIStatus.success(call.declaration.id, call.key.name, uid: uid)
+                return Responses.json(200, status, call.negotiated, write.warnings.all)
+            }
+            let accepted = !deleted.isGone && delete.orphanDependents == false
+            return try respond(call, accepted ? 202 : 200, deleted.object, write)
+        }
+    }
+
+    /// Kinds whose last delete answers with the object instead of a Status.
+    private static let answersWithObject: Set<ResourceID> = [.pods, .services, .serviceAccounts]
+
+    func deleteCollection(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let (delete, write) = try deleteOptions(call)
+        let cache = try core.cache(call.declaration)
+        let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
+        return deferred { [core] () throws(APIStatus) in
+            let revision = core.group.applied
+            let deleted = try await core.deleteCollection(call.declaration, filter, delete, write)
+            let list: JSON = [
+                "kind": .string(call.declaration.listKind), "apiVersion": .string(call.declaration.id.apiVersion),
+                "metadata": ["resourceVersion": .string(String(revision))], "items": .array(deleted.map(\.tree)),
+            ]
+            return Responses.json(200, list, call.negotiated, write.warnings.all)
+        }
+    }
+
+    private func deleteOptions(_ call: Call) throws(APIStatus) -> (DeleteOptions, WriteOptions) {
+        var write = try call.query.writeOptions("DeleteOptions", user: call.user)
+        let body = call.request.body.isEmpty ? nil : try Body.object(call.request, &write)
+        let delete = try call.query.deleteOptions(body)
+        for value in delete.dryRun {
+            guard value == "All" else {
+                throw Query.invalid(
+                    "DeleteOptions", .notSupported(FieldPath("dryRun"), .string(value), ["All"]))
+            }
+            write.dryRun = true
+        }
+        return (delete, write)
+    }
+
+    // MARK: - Subresources
+
+    func bind(_ call: Call, pod: String?) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        let body = try Body.object(call.request, &options)
+        return deferred { [core, options] () throws(APIStatus) in
+            try await core.bind(call.path.namespace ?? "", pod, body, options)
+            return Responses.json(201, Responses.created, call.negotiated, options.warnings.all)
+        }
+    }
+
+    /// A delete that may be refused one day: there are no PodDisruptionBudgets yet.
+    func evict(_ call: Call) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        let body = try Body.object(call.request, &options)
+        return deferred { [core, options] () throws(APIStatus) in
+            try await core.evict(call.key, body, options)
+            return Responses.json(201, Responses.created, call.negotiated, options.warnings.all)
+        }
+    }
+
+    func scale(_ call: Call, _ verb: Verb) throws(APIStatus) -> HTTPReply {
+        var options = try call.query.writeOptions(verb == .patch ? "PatchOptions" : "UpdateOptions", user: call.user)
+        if verb == .update {
+            let body = try Body.object(call.request, &options)
+            return deferred { [core, options] () throws(APIStatus) in
+                let scale = try await core.updateScale(call.declaration, call.key, options) { _ in body }
+                return Responses.json(200, scale, call.negotiated, options.warnings.all)
+            }
+        }
+        let (type, body) = try Body.patch(call.request, &options)
+        return deferred { [core, options] () throws(APIStatus) in
+            let scale = try await core.patchScale(call.declaration, call.key, type, body, options)
+            return Responses.json(200, scale, call.negotiated, options.warnings.all)
+        }
+    }
+
+    private func respond(
+        _ call: Call, _ status: Int, _ stored: Stored, _ options: WriteOptions
+    ) throws(APIStatus) -> HTTPResponse {
+        // What was stored, or would have been (Stored), is already in this resource's own shape.
+        if call.negotiated.representation == .object, !call.negotiated.yaml {
+            return HTTPResponse(
+                status: status, headers: Responses.headers(call.negotiated, options.warnings.all),
+                body: stored.pieces)
+        }
+        return try view(call, status, stored.tree, options.warnings.all)
+    }
+}
+
+/// Request bodies as trees.
+enum Body {
+    /// Bytes of a body; Kubernetes' limit for resources is about the same.
+    static let limit = 3 << 20
+
+    static func object(_ request: HTTPRequest, _ options: inout WriteOptions) throws(APIStatus) -> JSON {
+        try parse(request.body, try Negotiation.bodyEncoding(request.headers), &options.duplicates)
+    }
+
+    static func patch(_ request: HTTPRequest, _ options: inout WriteOptions) throws(APIStatus) -> (PatchType, JSON) {
+        let media = Negotiation.mediaType(request.headers["Content-Type"] ?? "")
+        let accepted: [PatchType] = [.json, .merge, .strategic]
+        guard let type = PatchType(rawValue: media) else {
+            throw .unsupportedMediaType(accepted: accepted.map(\.rawValue))
+        }
+        guard type != .apply else {
+            throw APIStatus(
+                code: 415, reason: .unsupportedMediaType,
+                message: "server-side apply is not implemented yet; use client-side apply (kubectl apply without "
+                    + "--server-side) - accepted media types include: "
+                    + accepted.map(\.rawValue).joined(separator: ", "))
+        }
+        do throws(JSONError) {
+            return (type, try JSON.parse(request.body, duplicates: &options.duplicates))
+        } catch {
+            throw .badRequest("error decoding patch: \(error)")
+        }
+    }
+
+    private static func parse(
+        _ bytes: [UInt8], _ encoding: Negotiation.BodyEncoding, _ duplicates: inout [String]
+    ) throws(APIStatus) -> JSON {
+        guard bytes.count <= limit else { throw .tooLarge(limit: limit) }
+        do throws(JSONError) {
+            switch encoding {
+            case .json: return try JSON.parse(bytes, duplicates: &duplicates)
+            case .yaml:
+                let documents = try YAML.parse(bytes)
+                guard documents.count == 1 else {
+                    throw JSONError(
+                        reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)
+                }
+                return documents[0]
+            }
+        } catch {
+            let what = encoding == .json ? "json" : "yaml"
+            throw .badRequest("couldn't get version/kind; \(what) parse error: \(error)")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// What representation a client wants, from Accept, and what it sent, from Content-Type.
+//
+// JSON is the only encoding that is stored; YAML is accepted in bodies and produced on request. Protobuf is not
+// offered: a client that accepts nothing else gets 406, one that sends it 415 (both with a Status that says what is
+// accepted), and every client in support falls back to JSON. Table and PartialObjectMetadata are views of an object
+// asked for with parameters of the media type ("API concepts", "Receiving resources as Tables").
+
+internal import HTTP
+internal import Objects
+
+/// How an object or list is to be shown.
+enum Representation: Hashable, Sendable {
+    case object
+    case table
+    /// PartialObjectMetadata, PartialObjectMetadataList
+    case metadata
+}
+
+struct Negotiated: Hashable, Sendable {
+    var representation: Representation = .object
+    var yaml = false
+}
+
+enum Negotiation {
+    struct MediaRange {
+        var type: String
+        var parameters: [(String, String)]
+
+        subscript(name: String) -> String? { parameters.first { $0.0 == name }?.1 }
+    }
+
+    static let accepted = "application/json, application/yaml"
+
+    /// The first of the client's media ranges that can be served.
+    /// - Throws: 406 when there is none.
+    static func negotiate(_ headers: HTTPHeaders, allowTable: Bool) throws(APIStatus) -> Negotiated {
+        let ranges = parse(headers.list("Accept"))
+        if ranges.isEmpty { return Negotiated() }
+        for range in ranges {
+            var result = Negotiated()
+            switch range.type {
+            case "application/json", "*/*", "application/*": break
+            case "application/yaml": result.yaml = true
+            default: continue
+            }
+            guard let view = range["as"] else { return result }
+            guard allowTable, range["g"] == "meta.k8s.io", range["v"] == "v1" || range["v"] == "v1beta1" else { continue }
+            switch view {
+            case "Table": result.representation = .table
+            case "PartialObjectMetadata", "PartialObjectMetadataList": result.representation = .metadata
+            default: continue
+            }
+            return result
+        }
+        throw APIStatus(
+            code: 406, reason: "NotAcceptable",
+            message: "only the following media types are accepted: \(accepted)")
+    }
+
+    /// Does the client take aggregated discovery? (`application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`)
+    /// Honours the client's order: a plain JSON range first wins.
+    static func wantsAggregatedDiscovery(_ headers: HTTPHeaders) -> Bool {
+        for range in parse(headers.list("Accept")) {
+            if range.type == "application/json" || range.type == "*/*" {
+                guard let view = range["as"] else { return false }
+                if view == "APIGroupDiscoveryList", range["g"] == "apidiscovery.k8s.io", range["v"] == "v2" { return true }
+            }
+        }
+        return false
+    }
+
+    enum BodyEncoding { case json, yaml }
+
+    /// The encoding of a body by its Content-Type; none given means JSON.
+    static func bodyEncoding(_ headers: HTTPHeaders) throws(APIStatus) -> BodyEncoding {
+        guard let type = headers["Content-Type"], !type.isEmpty else { return .json }
+        switch mediaType(type) {
+        case "application/json": return .json
+        case "application/yaml": return .yaml
+        default:
+            throw APIStatus(
+                code: 415, reason: "UnsupportedMediaType",
+                message: "the body of the request was in an unknown format - accepted media types include: \(accepted)")
+        }
+    }
+
+    /// `application/json; charset=utf-8` → `application/json`
+    static func mediaType(_ value: String) -> String { parse([value]).first?.type ?? "" }
+
+    private static func parse(_ values: [String]) -> [MediaRange] {
+        var ranges: [(MediaRange, Double)] = []
+        for value in values {
+            let pieces = value.split(separator: ";").map { trim($0) }
+            guard let type = pieces.first, !type.isEmpty else { continue }
+            var range = MediaRange(type: type.lowercased(), parameters: [])
+            var quality = 1.0
+            for piece in pieces.dropFirst() {
+                let pair = piece.split(separator: "=", maxSplits: 1).map { trim($0) }
+                guard pair.count == 2 else { continue }
+                if pair[0] == "q" { quality = Double(pair[1]) ?? 1 } else { range.parameters.append((pair[0], pair[1])) }
+            }
+            if quality > 0 { ranges.append((range, quality)) }
+        }
+        // Stable: equal qualities keep the client's order.
+        return ranges.enumerated().sorted { a, b in
+            (b.element.1, a.offset) < (a.element.1, b.offset)
+        }.map(\.element.0)
+    }
+
+    private static func trim(_ text: some StringProtocol) -> String {
+        var slice = text[...]
+        while let first = slice.first, first == " " || first == "\t" || first == "\"" { slice = slice.dropFirst() }
+        while let last = slice.last, last == " " || last == "\t" || last == "\"" { slice = slice.dropLast() }
+        return String(slice)
+    }
+}

@@ -1,0 +1,71 @@
+// What the API server needs of nodes: logs of containers and commands run in them.
+//
+// On one machine the kubelet is in the same process and this is a few calls; with several nodes it becomes a client of
+// their https API. The API server validates pod, container and rights before it calls.
+
+public import Client
+public import Objects
+public import System
+
+/// Query of GET …/pods/NAME/log (core/v1 PodLogOptions).
+public struct LogOptions: Sendable, Hashable {
+    /// Never empty: the API server has resolved it.
+    public var container: String
+    public var follow = false
+    /// The log of the container's previous instance.
+    public var previous = false
+    /// Only lines of the last so many seconds; at most one of `since…` is set.
+    public var sinceSeconds: Int64?
+    public var sinceTime: Timestamp?
+    /// Each line begins with its RFC 3339 time.
+    public var timestamps = false
+    /// Lines from the end; nil for all.
+    public var tailLines: Int64?
+    /// Bytes after which to stop; nil for all.
+    public var limitBytes: Int64?
+    /// "All", "Stdout" or "Stderr".
+    public var stream = "All"
+
+    public init(container: String) { self.container = container }
+}
+
+/// Query of …/pods/NAME/exec (core/v1 PodExecOptions).
+public struct ExecOptions: Sendable, Hashable {
+    /// Never empty: the API server has resolved it.
+    public var container: String
+    public var command: [String]
+    public var stdin = false
+    public var stdout = false
+    public var stderr = false
+    public var tty = false
+
+    public init(container: String, command: [String]) {
+        self.container = container
+        self.command = command
+    }
+}
+
+/// A command that runs in a container.
+public protocol ExecStreams: Sendable {
+    /// Waits until there is room. Throws when the command no longer reads.
+    func writeStdin(_ bytes: [UInt8]) async throws
+    func closeStdin() async
+    /// Ends when the command has closed it. One consumer each.
+    var stdout: AsyncStream<[UInt8]> { get }
+    var stderr: AsyncStream<[UInt8]> { get }
+    /// Size of the terminal in characters; ignored without one.
+    func resize(columns: UInt16, rows: UInt16) async
+    /// Waits for the end: the exit code (128 + signal for a killed command).
+    func exit() async throws -> Int32
+    /// The client has gone: the command is hung up.
+    func cancel() async
+}
+
+public protocol NodeBackend: Sendable {
+    /// Chunks of log text, in order, until its end (or for ever with `follow`, until the container ends).
+    func logs(
+        pod: ObjectKey, node: String, options: LogOptions
+    ) async throws(APIStatus) -> AsyncThrowingStream<[UInt8], any Error>
+
+    func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams
+}

@@ -1,0 +1,148 @@
+// Query parameters with Kubernetes' names and meanings, checked.
+
+internal import Client
+internal import HTTP
+internal import Objects
+
+struct Query: Sendable {
+    private let pairs: [(String, String)]
+
+    init(_ pairs: [(String, String)]) { self.pairs = pairs }
+
+    subscript(name: String) -> String? { pairs.first { $0.0 == name }?.1 }
+
+    func all(_ name: String) -> [String] { pairs.filter { $0.0 == name }.map(\.1) }
+
+    /// Present and not a form of "false". An empty value counts as true, as for kube-apiserver.
+    func flag(_ name: String) -> Bool {
+        guard let value = self[name] else { return false }
+        return !["false", "0", "False", "FALSE", "f", "F"].contains(value)
+    }
+
+    func integer(_ name: String) throws(APIStatus) -> Int64? {
+        guard let text = self[name], !text.isEmpty else { return nil }
+        guard let value = Int64(text) else {
+            throw .badRequest("strconv.ParseInt: parsing \"\(text)\": invalid syntax (query parameter \(name))")
+        }
+        return value
+    }
+
+    // MARK: - Groups of parameters
+
+    func filter(
+        _ path: ResourcePath, _ declaration: ResourceDeclaration, _ selectable: SelectableFields
+    ) throws(APIStatus) -> ObjectFilter {
+        var filter = ObjectFilter(namespace: declaration.isNamespaced ? path.namespace : nil, selectable: selectable)
+        if !declaration.showsStoredBytes { filter.view = declaration }
+        let labels = self["labelSelector"] ?? ""
+        let fields = self["fieldSelector"] ?? ""
+        if !labels.isEmpty {
+            do throws(SelectorError) {
+                filter.labels = try LabelSelector(parsing: labels)
+            } catch {
+                throw .badRequest("unable to parse requirement: \(error)".replacingDoublePrefix)
+            }
+        }
+        if !fields.isEmpty {
+            do throws(SelectorError) {
+                filter.fields = try FieldSelector(parsing: fields)
+            } catch {
+                throw .badRequest(error.description)
+            }
+            for requirement in filter.fields?.requirements ?? []
+            where !declaration.supportsField(requirement.field) && requirement.field != "metadata.namespace" {
+                throw .badRequest(
+                    "Unable to find \"\(declaration.id.group)/\(declaration.id.version), Resource="
+                        + "\(declaration.id.resource)\" that match label selector \"\(labels)\", field selector "
+                        + "\"\(fields)\": field label not supported: \(requirement.field)")
+            }
+        }
+        return filter
+    }
+
+    func listOptions() throws(APIStatus) -> ListOptions {
+        let limit = try integer("limit") ?? 0
+        let options = ListOptions(
+            resourceVersion: self["resourceVersion"] ?? "", match: self["resourceVersionMatch"] ?? "",
+            limit: Int(max(0, limit)), continuation: self["continue"] ?? "")
+        if !options.match.isEmpty {
+            var error: FieldError?
+            let path = FieldPath("resourceVersionMatch")
+            if options.resourceVersion.isEmpty {
+                error = .forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+            } else if options.match != "Exact" && options.match != "NotOlderThan" {
+                error = .notSupported(path, .string(options.match), ["Exact", "NotOlderThan", ""])
+            } else if options.match == "Exact", options.resourceVersion == "0" {
+                error = .forbidden(path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
+            } else if !options.continuation.isEmpty {
+                error = .forbidden(path, "resourceVersionMatch is forbidden when continue is provided")
+            }
+            if let error { throw Query.invalid("ListOptions", error) }
+        }
+        return options
+    }
+
+    func writeOptions(_ kind: String, user: UserInfo) throws(APIStatus) -> WriteOptions {
+        var options = WriteOptions()
+        options.user = user
+        let dryRun = all("dryRun").filter { !$0.isEmpty }
+        for value in dryRun where value != "All" {
+            throw Query.invalid(kind, .notSupported(FieldPath("dryRun"), .string(value), ["All"]))
+        }
+        options.dryRun = !dryRun.isEmpty
+        switch self["fieldValidation"] ?? "" {
+        case "", "Warn": options.validation = .warn
+        case "Strict": options.validation = .strict
+        case "Ignore": options.validation = .ignore
+        case let other:
+            throw Query.invalid(
+                kind,
+                .notSupported(FieldPath("fieldValidation"), .string(other), ["Ignore", "Strict", "Warn"]))
+        }
+        return options
+    }
+
+    /// DeleteOptions from the body if there is one, else from the query.
+    func deleteOptions(_ body: JSON?) throws(APIStatus) -> DeleteOptions {
+        var options = DeleteOptions()
+        if let body {
+            guard body.object != nil else { throw .badRequest("the body of a delete must be DeleteOptions") }
+            let kind = body["kind"]?.string ?? ""
+            guard kind.isEmpty || kind == "DeleteOptions" else {
+                throw .badRequest("decoded object cannot be converted to DeleteOptions")
+            }
+            options = DeleteOptions(body)
+        } else {
+            if let grace = try integer("gracePeriodSeconds") { options.gracePeriodSeconds = Int(grace) }
+            options.propagationPolicy = self["propagationPolicy"] ?? ""
+            if self["orphanDependents"] != nil { options.orphanDependents = flag("orphanDependents") }
+        }
+        let policy = options.propagationPolicy
+        let path = FieldPath("propagationPolicy")
+        if !policy.isEmpty {
+            if options.orphanDependents != nil {
+                throw Query.invalid(
+                    "DeleteOptions",
+                    .invalid(path, .string(policy), "orphanDependents and deletionPropagation cannot be both set"))
+            }
+            if !["Foreground", "Background", "Orphan"].contains(policy) {
+                throw Query.invalid(
+                    "DeleteOptions",
+                    .notSupported(path, .string(policy), ["Foreground", "Background", "Orphan", "nil"]))
+            }
+        }
+        return options
+    }
+
+    static func invalid(_ kind: String, _ error: FieldError) -> APIStatus {
+        .invalid(GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: kind), "", [error])
+    }
+}
+
+extension String {
+    /// The parser's own text says "unable to parse requirement" where Kubernetes' does.
+    fileprivate var replacingDoublePrefix: String {
+        let prefix = "unable to parse requirement: "
+        return hasPrefix(prefix + prefix) ? String(dropFirst(prefix.count)) : self
+    }
+}

@@ -1,0 +1,99 @@
+// What a request asks for, read off its method, path and query: resource requests and the rest.
+//
+// Pure. The path grammar is Kubernetes' ("API concepts", resource URIs):
+//
+//   /api/v1/RESOURCE[/NAME[/SUBRESOURCE[/…]]]                         cluster-scoped, or every namespace
+//   /api/v1/namespaces/NS/RESOURCE[/NAME[/SUBRESOURCE[/…]]]           in a namespace
+//   /apis/GROUP/VERSION/…                                             the same for every named group
+//
+// `namespaces` itself is the exception: /namespaces/NAME is an object, /namespaces/NAME/status and /finalize its
+// subresources. Anything that does not fit is a non-resource path, answered by discovery, health or with 404.
+
+/// A path below /api/VERSION or /apis/GROUP/VERSION, with at least a resource in it.
+struct ResourcePath: Hashable, Sendable {
+    var group: String
+    var version: String
+    /// nil when the path names none.
+    var namespace: String?
+    var resource: String
+    var name: String?
+    var subresource: String?
+    /// Segments below the subresource (proxy paths).
+    var rest: [String] = []
+}
+
+enum RequestTarget: Hashable, Sendable {
+    case resource(ResourcePath)
+    case other(String)
+}
+
+/// The verbs of authorization and of discovery.
+enum Verb: String, Sendable {
+    case get, list, watch, create, update, patch, delete, deletecollection
+}
+
+enum RequestInfo {
+    static func target(_ path: String) -> RequestTarget {
+        let parts = path.split(separator: "/").map { decode($0) }
+        var rest: ArraySlice<String>
+        var found: ResourcePath
+        if parts.count >= 3, parts[0] == "api" {
+            found = ResourcePath(group: "", version: parts[1], resource: "")
+            rest = parts[2...]
+        } else if parts.count >= 4, parts[0] == "apis" {
+            found = ResourcePath(group: parts[1], version: parts[2], resource: "")
+            rest = parts[3...]
+        } else {
+            return .other(path)
+        }
+        if rest.first == "namespaces", rest.count >= 3, !["status", "finalize"].contains(rest[rest.startIndex + 2]) {
+            found.namespace = rest[rest.startIndex + 1]
+            rest = rest.dropFirst(2)
+        }
+        found.resource = rest.removeFirst()
+        found.name = rest.popFirst()
+        found.subresource = rest.popFirst()
+        found.rest = Array(rest)
+        return .resource(found)
+    }
+
+    /// The verb of a method on a path; nil for a method the API does not know.
+    static func verb(method: String, path: ResourcePath, watch: Bool) -> Verb? {
+        switch method {
+        case "GET", "HEAD": path.name != nil ? .get : watch ? .watch : .list
+        case "POST": .create
+        case "PUT": .update
+        case "PATCH": .patch
+        case "DELETE": path.name != nil ? .delete : .deletecollection
+        default: nil
+        }
+    }
+
+    /// Percent-decodes one path segment; a malformed escape stays as it is (it names nothing that exists).
+    static func decode(_ segment: some StringProtocol) -> String {
+        guard segment.utf8.contains(0x25) else { return String(segment) }
+        let bytes = Array(segment.utf8)
+        var out: [UInt8] = []
+        out.reserveCapacity(bytes.count)
+        var i = 0
+        while i < bytes.count {
+            if bytes[i] == 0x25, i + 2 < bytes.count, let high = hex(bytes[i + 1]), let low = hex(bytes[i + 2]) {
+                out.append(high << 4 | low)
+                i += 3
+            } else {
+                out.append(bytes[i])
+                i += 1
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    private static func hex(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x37
+        case 0x61...0x66: byte - 0x57
+        default: nil
+        }
+    }
+}

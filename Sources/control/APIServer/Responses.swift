@@ -1,0 +1,68 @@
+// HTTP responses with the headers and bodies that clients of Kubernetes expect.
+
+internal import HTTP
+internal import Objects
+
+enum Responses {
+    /// Answer to a create that has no object to show (binding, eviction).
+    static let created: JSON = [
+        "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "code": 201,
+    ]
+
+    static var methodNotAllowed: APIStatus {
+        APIStatus(
+            code: 405, reason: .methodNotAllowed,
+            message: "the server does not allow this method on the requested resource", details: APIStatus.Details())
+    }
+
+    /// For paths that name no resource.
+    static var noSuchPath: HTTPResponse { text(404, "404 page not found\n") }
+
+    static func headers(_ negotiated: Negotiated, _ warnings: [String] = []) -> HTTPHeaders {
+        var headers: HTTPHeaders = [
+            "Content-Type": negotiated.yaml ? "application/yaml" : "application/json",
+            "Cache-Control": "no-cache, private",
+        ]
+        for warning in warnings { headers.add("Warning", "299 - \(quote(warning))") }
+        return headers
+    }
+
+    static func json(
+        _ status: Int, _ json: JSON, _ negotiated: Negotiated = Negotiated(), _ warnings: [String] = []
+    ) -> HTTPResponse {
+        // JSON is YAML: who asked for YAML gets it in its flow form.
+        HTTPResponse(status: status, headers: headers(negotiated, warnings), bytes: json.encode())
+    }
+
+    static func text(_ status: Int, _ text: String) -> HTTPResponse {
+        HTTPResponse(
+            status: status,
+            headers: ["Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"],
+            bytes: Array(text.utf8))
+    }
+
+    static func failure(_ status: APIStatus) -> HTTPResponse {
+        var response = json(status.code, status.json)
+        if let seconds = status.details?.retryAfterSeconds, seconds > 0 {
+            response.headers["Retry-After"] = String(seconds)
+        } else if status.code == 503 {
+            response.headers["Retry-After"] = "1"
+        }
+        return response
+    }
+
+    /// A quoted-string (RFC 9110, 5.6.4); control characters, which no header may hold, become spaces.
+    private static func quote(_ text: String) -> String {
+        var out = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\":
+                out += "\\"
+                out.unicodeScalars.append(scalar)
+            case _ where scalar.value < 0x20 || scalar.value == 0x7f: out += " "
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        return out + "\""
+    }
+}

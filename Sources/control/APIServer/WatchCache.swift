@@ -1,0 +1,196 @@
+// The current objects of one resource, the recent changes, and those who watch.
+//
+//   store's writer ──apply──> table + ring ──deliver──> live watchers
+//                                  ^
+//   GET, LIST ──lock, read─────────┘        a watcher that is behind pumps from the ring until it is live again
+//
+// Everything here is memory; nothing waits. The lock is held for a search, an insert or an append, never while a
+// watcher is written to. Only the store's one writer thread applies and delivers, so every watcher sees changes in
+// revision order. A watcher's position tells what it has been given: a change that the pump already took from the ring
+// is skipped when the writer comes round with it.
+//
+// Versions: `floor` is the oldest revision a watch can resume from. `CacheGroup.applied` is the newest revision that
+// every cache contains; this cache may be one batch ahead of it (`last`).
+
+internal import Client
+internal import Objects
+internal import Store
+internal import Synchronization
+
+/// Gets changes. Called on the store's writer thread: must not block.
+protocol WatchReceiver: AnyObject, Sendable {
+    func deliver(_ delivery: Delivery)
+}
+
+final class WatchCache: Sendable {
+    private struct State {
+        var table = ObjectTable()
+        var ring: [CacheEvent] = []
+        var ringTimes: [ContinuousClock.Instant] = []
+        var floor: UInt64 = 0
+        var last: UInt64 = 0
+        var receivers: [any WatchReceiver] = []
+    }
+
+    let declaration: ResourceDeclaration
+    let selectable: SelectableFields
+    private let group: CacheGroup
+    private let state = Mutex(State())
+
+    /// Bounds of the ring: changes kept, and for how long (a watch may be away for five minutes).
+    static let ringLimit = 10_000
+    static let ringAge = Duration.seconds(300)
+
+    init(_ declaration: ResourceDeclaration, group: CacheGroup) {
+        self.declaration = declaration
+        self.group = group
+        selectable = SelectableFields(declaration.strategy)
+    }
+
+    // MARK: - Writing (store's opener and writer thread)
+
+    /// Fills the cache with what the store had, in key order, and with the changes it remembers.
+    func load(_ objects: [CachedObject], history: [CacheEvent], floor: UInt64) {
+        let now = ContinuousClock.now
+        state.withLock { state in
+            state.table = ObjectTable(sorted: objects.sorted { $0.key < $1.key })
+            state.ring = history
+            state.ringTimes = Array(repeating: now, count: history.count)
+            state.floor = floor
+            state.last = max(history.last?.revision ?? 0, objects.reduce(0) { max($0, $1.revision) })
+        }
+    }
+
+    /// Takes a change in and gives it to the watchers. `tree`: the new object if the writer has it parsed.
+    func apply(_ change: Change, tree: JSON?) {
+        let now = ContinuousClock.now
+        var parsed = tree
+        var object: CachedObject?
+        if change.kind == .put {
+            if parsed == nil { parsed = try? JSON.parse(change.bytes) }
+            object = CachedObject(
+                key: change.key, revision: change.revision, value: change.value, tree: parsed ?? .null,
+                selectable: selectable)
+        }
+        let fresh = object
+        let key = CachedObject.tableKey(namespace: change.key.namespace, name: change.key.name)
+        let (event, receivers) = state.withLock { state in
+            let previous = fresh.map { state.table.insert($0) } ?? state.table.remove(key)
+            let event = CacheEvent(revision: change.revision, object: fresh, previous: previous)
+            state.ring.append(event)
+            state.ringTimes.append(now)
+            state.last = change.revision
+            if state.ring.count > WatchCache.ringLimit + WatchCache.ringLimit / 8 {
+                drop(&state, state.ring.count - WatchCache.ringLimit)
+            }
+            return (event, state.receivers)
+        }
+        if receivers.isEmpty { return }
+        let delivery = Delivery(event, tree: parsed)
+        for receiver in receivers { receiver.deliver(delivery) }
+    }
+
+    /// Forgets changes that are too old to resume from.
+    func expire(now: ContinuousClock.Instant = .now) {
+        state.withLock { state in
+            let limit = now - WatchCache.ringAge
+            let old = state.ringTimes.firstIndex { $0 > limit } ?? state.ringTimes.count
+            if old > 0 { drop(&state, old) }
+        }
+    }
+
+    private func drop(_ state: inout State, _ count: Int) {
+        state.floor = state.ring[count - 1].revision
+        state.ring.removeFirst(count)
+        state.ringTimes.removeFirst(count)
+    }
+
+    // MARK: - Reading
+
+    func object(namespace: String, name: String) -> CachedObject? {
+        let key = CachedObject.tableKey(namespace: namespace, name: name)
+        return state.withLock { $0.table[key] }
+    }
+
+    /// The table and the revision at which it is exact.
+    func snapshot() -> (table: ObjectTable, revision: UInt64) {
+        let applied = group.applied
+        return state.withLock { ($0.table, max(applied, $0.last)) }
+    }
+
+    /// The table as it was at `revision`: the current one with later changes undone. nil when the ring does not
+    /// reach back so far, or for a revision of the future.
+    func snapshot(at revision: UInt64) -> ObjectTable? {
+        let applied = group.applied
+        return state.withLock { state in
+            guard revision <= max(applied, state.last) else { return nil }
+            guard revision < state.last else { return state.table }
+            guard revision >= state.floor else { return nil }
+            var table = state.table
+            for event in state.ring.reversed() {
+                if event.revision <= revision { break }
+                if let previous = event.previous {
+                    table.insert(previous)
+                } else if let object = event.object {
+                    table.remove(object.key)
+                }
+            }
+            return table
+        }
+    }
+
+    // MARK: - Watching
+
+    enum Resume {
+        /// Changes after the position, oldest first, and the position behind them.
+        case behind([CacheEvent])
+        /// Nothing is missing: `ready` was called, within the lock, and the receiver is subscribed.
+        case live
+        case tooOld(floor: UInt64)
+        case future(current: UInt64)
+    }
+
+    /// The changes a receiver has not seen, or, when there are none, subscribes it. `ready` runs inside the cache's
+    /// lock, so that no change can fall between.
+    func resume(_ receiver: any WatchReceiver, after position: UInt64, limit: Int, ready: () -> Void) -> Resume {
+        let applied = group.applied
+        return state.withLock { state in
+            let current = max(applied, state.last)
+            if position > current { return .future(current: current) }
+            if position < state.floor { return .tooOld(floor: state.floor) }
+            if let last = state.ring.last, last.revision > position {
+                let start = firstIndex(state.ring, after: position)
+                return .behind(Array(state.ring[start..<min(start + limit, state.ring.count)]))
+            }
+            if !state.receivers.contains(where: { $0 === receiver }) { state.receivers.append(receiver) }
+            ready()
+            return .live
+        }
+    }
+
+    func remove(_ receiver: any WatchReceiver) {
+        state.withLock { state in state.receivers.removeAll { $0 === receiver } }
+    }
+
+    var receivers: [any WatchReceiver] { state.withLock { $0.receivers } }
+
+    private func firstIndex(_ ring: [CacheEvent], after revision: UInt64) -> Int {
+        var low = 0
+        var high = ring.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ring[middle].revision <= revision { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+/// The caches of all resources, and the revision they have reached together.
+final class CacheGroup: Sendable {
+    private let reached = Atomic<UInt64>(0)
+
+    /// Every cache contains, and every live watcher was given, all changes up to here.
+    var applied: UInt64 { reached.load(ordering: .acquiring) }
+
+    func advance(to revision: UInt64) { reached.store(revision, ordering: .releasing) }
+}

@@ -1,0 +1,40 @@
+// What comes with a write besides the object: who asks, dry run, field validation, preconditions; and what goes back
+// besides it: warnings.
+
+internal import Client
+internal import Objects
+internal import Synchronization
+
+/// Who makes a request.
+struct UserInfo: Hashable, Sendable {
+    var name: String
+    var groups: [String]
+
+    static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
+    /// noded's own controllers, scheduler and kubelet, in the same process.
+    static let inProcess = UserInfo(name: "system:noded", groups: ["system:masters", "system:authenticated"])
+}
+
+/// Texts for Warning headers, gathered while a request is worked on.
+final class Warnings: Sendable {
+    private let texts = Mutex<[String]>([])
+
+    func add(_ more: [String]) {
+        texts.withLock { texts in
+            for text in more where !texts.contains(text) { texts.append(text) }
+        }
+    }
+
+    var all: [String] { texts.withLock { $0 } }
+}
+
+struct WriteOptions: Sendable {
+    var user = UserInfo.inProcess
+    var dryRun = false
+    var validation = FieldValidation.ignore
+    /// Paths of fields that a body named twice.
+    var duplicates: [String] = []
+    let warnings = Warnings()
+
+    init() {}
+}

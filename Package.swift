@@ -98,7 +98,7 @@ var targets: [Target] = [
     module("ServiceProxy", in: "node", ["System", "Kernel", "Netlink", "Nftables", "Objects", "Client", .logging]),
     module("ClusterDNS", in: "node", ["System", "Kernel", "Objects", "Client", .logging]),
     module("Kubelet", in: "node", [
-        "System", "Kernel", "Cgroups", "Containers", "Images", "PodNetwork", "Objects", "Client", "HTTP", .logging,
+        "System", "Kernel", "Cgroups", "Containers", "PodNetwork", "Objects", "Client", "HTTP", .logging,
     ]),
 
     .executableTarget(
@@ -123,11 +123,13 @@ var targets: [Target] = [
     tests("ControllersTests", ["System", "Objects", "Client", "Reconcile", "Scheduler", "Controllers"]),
     tests("ContainersTests", ["System", "Kernel", "Cgroups", "Containers", "SupervisorProtocol"]),
     tests("ImagesTests", ["System", "Kernel", "Images"]),
-    tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork"]),
-    tests("ServiceProxyTests", ["System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "ServiceProxy"]),
+    tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork", .logging]),
+    tests("ServiceProxyTests", [
+        "System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "PodNetwork", "ServiceProxy", .logging,
+    ]),
     tests("ClusterDNSTests", ["System", "Objects", "Client", "ClusterDNS"]),
     tests("KubeletTests", [
-        "System", "Objects", "Client", "Containers", "Images", "PodNetwork", "HTTP", "Kubelet",
+        "System", "Kernel", "Cgroups", "Objects", "Client", "Containers", "PodNetwork", "HTTP", "Kubelet", .logging,
     ]),
 ]
 

@@ -1,1 +1,271 @@
-// Kubelet
+// The node's agent: watches the pods bound to this node and gives each a worker of its own; takes over what outlived
+// the last noded; registers the node; answers logs, exec and attach.
+//
+//     informer(pods of this node) ─┐
+//     runtime events ──────────────┼─► mailbox ─► one PodWorker a pod ─► runtime, network, volumes, status
+//     changed ConfigMaps, Secrets ─┘
+//
+// Stopping it (cancelling `run`) leaves every container running. What it finds at start that no pod wants is
+// stopped, but only after the first complete list of pods: a server that is away costs nothing.
+
+public import Client
+public import Containers
+public import HTTP
+public import Logging
+public import Objects
+public import PodNetwork
+import System
+
+public actor Kubelet {
+    enum Message: Sendable {
+        case pod(old: JSON?, new: JSON?)
+        case pods([String: JSON])
+        case runtime(RuntimeEvent)
+        case objectsChanged(uid: String)
+        case synced
+        case audit
+        case ended(uid: String)
+    }
+
+    private let config: KubeletConfig
+    private let client: (any APIClient)?
+    private let runtime: any ContainerRuntime
+    private let images: any ImageProvider
+    private let network: any PodNetworking
+    private let prober: any Prober
+    private let seccomp: SeccompFilter
+    private let drain: EndpointDrain
+    private let logger: Logger
+    private let recorder: EventRecorder?
+    private let agent: NodeAgent?
+    private nonisolated let mailbox: AsyncStream<Message>
+    private nonisolated let inlet: AsyncStream<Message>.Continuation
+
+    private var workers: [String: PodWorker] = [:]
+    private var names: [ObjectKey: String] = [:]
+    /// Sandboxes that outlived the last noded and have no worker yet.
+    private var orphans: [String: SandboxStatus] = [:]
+
+    /// - Parameters:
+    ///   - client: nil for standalone mode (`run(manifests:)`).
+    ///   - drain: returns once no endpoint leads to the pod any more; the kubelet waits 2 s for it at most.
+    public init(
+        config: KubeletConfig, client: (any APIClient)?, runtime: any ContainerRuntime, images: any ImageProvider,
+        network: any PodNetworking, prober: any Prober, seccomp: @escaping SeccompFilter,
+        drain: @escaping EndpointDrain = { _ in }, logger: Logger
+    ) {
+        self.config = config
+        self.client = client
+        self.runtime = runtime
+        self.images = images
+        self.network = network
+        self.prober = prober
+        self.seccomp = seccomp
+        self.drain = drain
+        self.logger = logger
+        recorder = client.map { EventRecorder(client: $0, nodeName: config.nodeName, logger: logger) }
+        agent = client.map {
+            NodeAgent(
+                config: config, client: $0, runtimeVersion: "noded://\(config.version.drop { $0 == "v" })", logger: logger)
+        }
+        (mailbox, inlet) = AsyncStream.makeStream()
+    }
+
+    // MARK: - Running
+
+    /// Serves the pods that the API binds to this node, until the task is cancelled.
+    public func run() async {
+        guard let client, let recorder, let agent else { preconditionFailure("run() needs a client; run(manifests:) does not") }
+        let cache = ObjectCache(client: client, logger: logger) { [inlet] uid in inlet.yield(.objectsChanged(uid: uid)) }
+        let node = services(cache, APISink(client: client, recorder: recorder))
+        let pods = Informer(
+            client, .pods, fields: FieldSelector("spec.nodeName", equals: config.nodeName), logger: logger)
+        await recover()
+        pods.onChange { [inlet] _, old, new in inlet.yield(.pod(old: old, new: new)) }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await recorder.run() }
+            group.addTask { await agent.run() }
+            group.addTask { await cache.run() }
+            group.addTask { await self.prepareNetwork() }
+            group.addTask { await pods.run() }
+            group.addTask { [inlet] in
+                await pods.waitForSync()
+                inlet.yield(.synced)
+            }
+            await serve(node, &group)
+        }
+    }
+
+    /// Standalone: serves the pods of a folder of manifests, until the task is cancelled.
+    /// - Throws: `SystemError` when the folder cannot be watched.
+    public func run(manifests source: StaticPodSource) async throws {
+        let node = services(ManifestObjects(source: source), LogSink(logger: logger))
+        await recover()
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { [inlet] in
+                try await source.watch { inlet.yield(.pods($0)) }
+            }
+            group.addTask { await self.prepareNetwork() }
+            group.addTask {
+                await withDiscardingTaskGroup { group in await self.serve(node, &group) }
+            }
+        }
+    }
+
+    private func services(_ objects: any ObjectLookup, _ sink: any PodSink) -> NodeServices {
+        let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
+        return NodeServices(
+            config: config, runtime: runtime, images: images, network: network, prober: prober, objects: objects,
+            sink: sink, drain: drain, seccomp: seccomp,
+            allocatable: Allocatable(
+                milliCPU: max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU),
+                memory: max(0, facts.memory - config.reservedMemory), ephemeralStorage: facts.storage,
+                pods: config.maximumPods),
+            logger: logger)
+    }
+
+    private func recover() async {
+        for sandbox in await runtime.recover() { orphans[sandbox.uid] = sandbox }
+        let live = orphans.values.filter(\.ownsNetwork).map { LivePod(podUID: $0.uid, pid: $0.supervisorPID) }
+        do {
+            try await network.prepareNode()
+            try await network.recover(live: live)
+        } catch {
+            // Tried again by prepareNetwork; pods wait for it without failing.
+            logger.error("pod network is not ready", metadata: ["error": "\(error)"])
+            await agent?.setProblem("container runtime network not ready: \(error)")
+        }
+        if !orphans.isEmpty { logger.info("sandboxes found", metadata: ["count": "\(orphans.count)"]) }
+    }
+
+    /// Repeats what failed at start until it succeeds.
+    private func prepareNetwork() async {
+        var delay = Duration.seconds(1)
+        while !Task.isCancelled {
+            do {
+                try await network.prepareNode()
+                await agent?.setProblem(nil)
+                return
+            } catch {
+                await agent?.setProblem("container runtime network not ready: \(error)")
+                try? await Task.sleep(for: delay)
+                delay = min(delay * 2, .seconds(30))
+            }
+        }
+    }
+
+    private func serve(_ node: NodeServices, _ group: inout DiscardingTaskGroup) async {
+        group.addTask { [runtime, inlet] in
+            for await event in runtime.events { inlet.yield(.runtime(event)) }
+        }
+        group.addTask { [inlet] in
+            // Events drive everything; this only finds what a lost event would hide.
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(300))
+                inlet.yield(.audit)
+            }
+        }
+        for await message in mailbox {
+            if Task.isCancelled { break }
+            await handle(message, node, &group)
+        }
+        group.cancelAll()
+    }
+
+    private func handle(_ message: Message, _ node: NodeServices, _ group: inout DiscardingTaskGroup) async {
+        switch message {
+        case .pod(let old, let new): await apply(old, new, node, &group)
+        case .pods(let desired):
+            for (uid, worker) in workers where desired[uid] == nil { worker.deliver(.vanished) }
+            for pod in desired.values { await apply(nil, pod, node, &group) }
+            removeOrphans(&group)
+        case .runtime(let event): await route(event)
+        case .objectsChanged(let uid): await workers[uid]?.objectsChanged()
+        case .synced: removeOrphans(&group)
+        case .audit:
+            for worker in workers.values { group.addTask { await worker.audit() } }
+        case .ended(let uid):
+            workers[uid] = nil
+            names = names.filter { $0.value != uid }
+        }
+    }
+
+    private func apply(_ old: JSON?, _ new: JSON?, _ node: NodeServices, _ group: inout DiscardingTaskGroup) async {
+        let oldUID = old?.child("metadata").text("uid")
+        let newUID = new?.child("metadata").text("uid")
+        if let oldUID, oldUID != newUID { workers[oldUID]?.deliver(.vanished) }
+        guard let new, let uid = newUID else { return }
+        names[ObjectKey(new)] = uid
+        if let worker = workers[uid] { return await worker.update(new) }
+        let worker = PodWorker(new, node: node)
+        workers[uid] = worker
+        let found = orphans.removeValue(forKey: uid)
+        group.addTask { [inlet, runtime] in
+            // What the runtime knows now, not what it knew at the start.
+            let sandbox = found == nil ? nil : await runtime.status(uid) ?? found
+            await worker.run(adopting: sandbox)
+            inlet.yield(.ended(uid: uid))
+        }
+    }
+
+    private func route(_ event: RuntimeEvent) async {
+        switch event {
+        case .containerExited(let uid, let id, let status): await workers[uid]?.exited(id, status)
+        case .containerStarted: break
+        case .supervisorDied(let uid): workers[uid]?.deliver(.sandboxLost("the pod's supervisor died"))
+        }
+    }
+
+    private func removeOrphans(_ group: inout DiscardingTaskGroup) {
+        for (uid, sandbox) in orphans {
+            logger.warning("stopping a sandbox without a pod", metadata: ["uid": "\(uid)", "pod": "\(sandbox.namespace)/\(sandbox.name)"])
+            group.addTask { await self.remove(sandbox) }
+        }
+        orphans = [:]
+    }
+
+    private func remove(_ sandbox: SandboxStatus) async {
+        let grace = Duration.seconds(sandbox.annotations["noded.dev/grace"].flatMap { Int($0) } ?? 30)
+        let uid = sandbox.uid
+        await withDiscardingTaskGroup { group in
+            for container in sandbox.containers {
+                guard case .running = container.state else { continue }
+                group.addTask { [runtime, logger] in
+                    do {
+                        try await runtime.stopContainer(sandbox: uid, id: container.id, signal: nil, grace: grace)
+                    } catch {
+                        logger.warning("cannot stop container", metadata: ["id": "\(container.id)", "error": "\(error)"])
+                    }
+                }
+            }
+        }
+        do {
+            await network.detach(podUID: uid)
+            try await runtime.removeSandbox(uid)
+            let directory = config.podDirectory(uid)
+            try await BlockingPool.shared.run { try VolumeManager.remove(directory) }
+        } catch {
+            logger.error("cannot remove sandbox", metadata: ["uid": "\(uid)", "error": "\(error)"])
+        }
+    }
+
+    // MARK: - Questions
+
+    func worker(_ pod: ObjectKey) throws -> PodWorker {
+        guard let uid = names[pod], let worker = workers[uid] else {
+            throw APIStatus.notFound(.pods, pod.name)
+        }
+        return worker
+    }
+
+    /// Every pod here with its status as the node sees it: for `noded` commands and tests.
+    public func pods() async -> [(pod: JSON, status: JSON, trouble: String?)] {
+        var out: [(pod: JSON, status: JSON, trouble: String?)] = []
+        for worker in workers.values {
+            out.append((await worker.object, await worker.summary, await worker.trouble))
+        }
+        return out
+    }
+
+    var dependencies: (runtime: any ContainerRuntime, config: KubeletConfig) { (runtime, config) }
+}

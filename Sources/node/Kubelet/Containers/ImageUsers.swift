@@ -1,0 +1,74 @@
+// "user[:group]" of an image or a manifest -> numbers, through the image's own /etc/passwd and /etc/group. The files
+// are read out of the layers (the first that has them, as the overlay would show it), inside each layer's root.
+
+import Containers
+import Kernel
+import System
+
+struct ImageUsers {
+    /// Overlay lower directories, top first.
+    let layers: [String]
+
+    /// "" is root. Numbers need no entry; names do. The user's supplementary groups are those that list it.
+    func resolve(_ text: String) throws -> ContainerUser {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let name = parts.first ?? ""
+        let passwd = lines("etc/passwd")
+        let group = lines("etc/group")
+        var user = ContainerUser()
+        var login: String?
+        if let number = try number(name) {
+            user.uid = number
+            if let entry = passwd.first(where: { $0.count > 3 && $0[2] == name }) {
+                login = entry[0]
+                user.gid = UInt32(entry[3]) ?? 0
+            }
+        } else if !name.isEmpty {
+            guard let entry = passwd.first(where: { $0.count > 3 && $0[0] == name }), let uid = try number(entry[2]) else {
+                throw KubeletError.notFound("unable to find user \(name): no matching entries in passwd file")
+            }
+            login = name
+            user.uid = uid
+            user.gid = UInt32(entry[3]) ?? 0
+        } else if let entry = passwd.first(where: { $0.count > 3 && $0[2] == "0" }) {
+            login = entry[0]
+            user.gid = UInt32(entry[3]) ?? 0
+        }
+        if parts.count > 1, !parts[1].isEmpty {
+            if let number = try number(parts[1]) {
+                user.gid = number
+            } else {
+                guard let entry = group.first(where: { $0.count > 2 && $0[0] == parts[1] }), let gid = try number(entry[2])
+                else {
+                    throw KubeletError.notFound("unable to find group \(parts[1]): no matching entries in group file")
+                }
+                user.gid = gid
+            }
+        }
+        if let login {
+            for entry in group where entry.count > 3 && entry[3].split(separator: ",").contains(where: { $0 == login }) {
+                guard let gid = UInt32(entry[2]), gid != user.gid else { continue }
+                user.supplementalGroups.append(gid)
+            }
+        }
+        return user
+    }
+
+    private func number(_ text: String) throws -> UInt32? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }) else { return nil }
+        guard let number = UInt32(text), number < UInt32.max else {
+            throw KubeletError.badRequest("user or group id \(text) is out of range")
+        }
+        return number
+    }
+
+    private func lines(_ path: String) -> [[String]] {
+        for layer in layers {
+            guard let root = try? RootedDirectory(layer), let bytes = try? root.read(path) else { continue }
+            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map { line in
+                line.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+            }
+        }
+        return []
+    }
+}

@@ -1,0 +1,448 @@
+// One pod's worker: feeds events to its machine and carries out what the machine asks for.
+//
+// Everything that waits runs in a child task and ends in an event, so the worker itself never waits and no pod can
+// hold up another. Operations on the pod as a whole (volumes, sandbox, network, teardown) go one after the other
+// through a queue; containers are started and stopped side by side.
+
+import Cgroups
+import Containers
+import Kernel
+import Logging
+import Objects
+import PodNetwork
+import System
+
+actor PodWorker {
+    nonisolated let uid: String
+    private let node: NodeServices
+    private let logger: Logger
+    private var pod: JSON
+    private var machine: PodMachine
+    private let qosClass: String
+
+    private nonisolated let mailbox: AsyncStream<PodEvent>
+    private nonisolated let inlet: AsyncStream<PodEvent>.Continuation
+    private let operations: AsyncStream<PodAction>
+    private let operate: AsyncStream<PodAction>.Continuation
+    private let dirty: AsyncStream<Void>
+    private let markDirty: AsyncStream<Void>.Continuation
+
+    private var supervisorPID: Int32?
+    private var volumes: [String: VolumeSource] = [:]
+    private var addresses: [String] = []
+    private var images: [String: ResolvedImage] = [:]
+    private var probes: Set<Probe> = []
+    private var exits: [String: ExitStatus] = [:]
+    private var published: JSON?
+    private var forgotten = false
+
+    private struct Probe: Hashable {
+        var id: String
+        var kind: ProbeKind
+    }
+
+    init(_ pod: JSON, node: NodeServices) {
+        self.pod = pod
+        self.node = node
+        let plan = PodPlan(pod)
+        uid = plan.uid
+        var logger = node.logger
+        logger[metadataKey: "pod"] = "\(plan.namespace)/\(plan.name)"
+        self.logger = logger
+        machine = PodMachine(plan)
+        machine.restore(pod.child("status"))
+        machine.openGates = Self.gates(pod)
+        qosClass = QOSClass(pod.child("spec")).rawValue
+        (mailbox, inlet) = AsyncStream.makeStream()
+        (operations, operate) = AsyncStream.makeStream()
+        (dirty, markDirty) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    // MARK: - What others tell
+
+    nonisolated func deliver(_ event: PodEvent) { inlet.yield(event) }
+
+    func update(_ pod: JSON) {
+        self.pod = pod
+        machine.openGates = Self.gates(pod)
+        deliver(.desired(PodPlan(pod)))
+    }
+
+    /// A ConfigMap or Secret that the pod uses has changed.
+    func objectsChanged() {
+        switch machine.stage {
+        case .active: operate.yield(.mountVolumes)
+        default: break
+        }
+    }
+
+    func exited(_ id: String, _ status: ExitStatus) {
+        guard let slot = machine.slots.first(where: { $0.running?.id == id }) else {
+            // It ended before its start was heard of; `started` looks here.
+            exits[id] = status
+            return
+        }
+        deliver(.exited(container: slot.plan.name, id: id, Termination(status, id: id)))
+    }
+
+    /// Compares with the runtime, for events that were lost.
+    func audit() async {
+        guard machine.sandboxExists, case .active = machine.stage else { return }
+        guard let status = await node.runtime.status(uid) else {
+            if machine.sandboxExists, case .active = machine.stage { deliver(.sandboxLost("the pod's sandbox is gone")) }
+            return
+        }
+        for container in status.containers {
+            if case .exited(let end) = container.state,
+                machine.slots.contains(where: { $0.running?.id == container.id })
+            {
+                exited(container.id, end)
+            }
+        }
+    }
+
+    // MARK: - What others ask
+
+    struct ContainerFacts: Sendable {
+        var id: String
+        var attempt: Int
+        var running: Bool
+        /// It has not run for the last time.
+        var willRun: Bool
+    }
+
+    func facts(_ container: String) -> ContainerFacts? {
+        guard let slot = machine.slots.first(where: { $0.plan.name == container }) else { return nil }
+        return ContainerFacts(
+            id: slot.containerID, attempt: slot.attempt, running: slot.running != nil,
+            willRun: !slot.hasEnded && !machine.isStopping && !machine.isTerminal)
+    }
+
+    var object: JSON { pod }
+    var trouble: String? { machine.trouble }
+    var summary: JSON { machine.status(host: node.host, qosClass: qosClass) }
+
+    // MARK: - The loop
+
+    /// Runs until the pod is gone, or the task is cancelled: then everything stays as it is for the next noded.
+    func run(adopting sandbox: SandboxStatus?) async {
+        if let sandbox {
+            supervisorPID = sandbox.supervisorPID
+            deliver(.adopt(recovered(sandbox)))
+        } else {
+            deliver(.begin)
+        }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.publishStatus() }
+            group.addTask { await self.runOperations() }
+            for await event in mailbox {
+                let actions = machine.handle(event, at: .now)
+                for action in actions { perform(action, &group) }
+                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) { exited(id, status) }
+                markDirty.yield()
+                if forgotten { break }
+            }
+            group.cancelAll()
+        }
+        if forgotten { await node.objects.release(podUID: uid) }
+    }
+
+    private func recovered(_ sandbox: SandboxStatus) -> RecoveredPod {
+        addresses = (node.network.addresses(of: uid)?.ips ?? []).map(\.description)
+        let latest = Dictionary(grouping: sandbox.containers, by: \.name).values.compactMap { items in
+            items.max { $0.attempt < $1.attempt }
+        }
+        return RecoveredPod(addresses: addresses, containers: latest.map { item in
+            switch item.state {
+            case .created(let at):
+                RecoveredContainer(name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
+            case .running(_, let at):
+                RecoveredContainer(name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
+            case .exited(let end):
+                RecoveredContainer(
+                    name: item.name, id: item.id, attempt: item.attempt, startedAt: end.startedAt,
+                    termination: Termination(end, id: item.id))
+            }
+        })
+    }
+
+    private func perform(_ action: PodAction, _ group: inout DiscardingTaskGroup) {
+        switch action {
+        case .mountVolumes, .createSandbox, .attachNetwork, .teardown, .deleteObject: operate.yield(action)
+        case .resolveImage(let container): group.addTask { await self.resolveImage(container) }
+        case .start(let container, let attempt): group.addTask { await self.start(container, attempt) }
+        case .runHook(let container, let id, let kind, let limit):
+            group.addTask { await self.runHook(container, id, kind, limit) }
+        case .stop(_, let id, let grace): group.addTask { await self.stop(id, grace) }
+        case .startProbe(let container, let id, let kind, let since):
+            probes.insert(Probe(id: id, kind: kind))
+            guard let loop = probeLoop(container, id, kind, since) else { return }
+            group.addTask { await loop.run() }
+        case .stopProbe(_, let id, let kind): probes.remove(Probe(id: id, kind: kind))
+        case .drainEndpoints(let limit): group.addTask { await self.drainEndpoints(limit) }
+        case .arm(let timer, let delay):
+            group.addTask {
+                do { try await Task.sleep(for: delay) } catch { return }
+                self.deliver(.timer(timer))
+            }
+        case .report(let report):
+            logger.log(
+                level: report.warning ? .warning : .info, "\(report.message)",
+                metadata: ["reason": "\(report.reason)", "container": "\(report.container ?? "-")"])
+            node.sink.report(report, about: pod)
+        case .forget: forgotten = true
+        }
+    }
+
+    // MARK: - The pod as a whole
+
+    private func runOperations() async {
+        for await action in operations {
+            if Task.isCancelled { return }
+            switch action {
+            case .mountVolumes: await mountVolumes()
+            case .createSandbox: await createSandbox()
+            case .attachNetwork: await attachNetwork()
+            case .teardown(let volumes): await teardown(volumes: volumes)
+            case .deleteObject: await deleteObject()
+            default: break
+            }
+        }
+    }
+
+    private func mountVolumes() async {
+        do {
+            let manager = VolumeManager(podDirectory: node.config.podDirectory(uid))
+            volumes = try await manager.setUp(pod, view: view, lookups: lookups(services: []))
+            deliver(.volumesReady)
+        } catch {
+            deliver(.volumesFailed("\(error)"))
+        }
+    }
+
+    private func createSandbox() async {
+        do {
+            let config = try SandboxPlanner(node: node, pod: pod, uid: uid).config()
+            let status = try await node.runtime.createSandbox(config)
+            supervisorPID = status.supervisorPID
+            for limit in status.unenforced { logger.notice("limit not enforced", metadata: ["limit": "\(limit)"]) }
+            deliver(.sandboxReady)
+        } catch {
+            deliver(.sandboxFailed("\(error)"))
+        }
+    }
+
+    private func attachNetwork() async {
+        guard let pid = supervisorPID else { return deliver(.networkFailed("the pod has no sandbox")) }
+        do {
+            addresses = try await node.network.attach(podUID: uid, pid: pid).ips.map(\.description)
+            deliver(.networkReady(addresses))
+        } catch {
+            deliver(.networkFailed("setup network for pod: \(error)"))
+        }
+    }
+
+    private func teardown(volumes: Bool) async {
+        do {
+            await node.network.detach(podUID: uid)
+            try await node.runtime.removeSandbox(uid)
+            supervisorPID = nil
+            if volumes {
+                self.volumes = [:]
+                let directory = node.config.podDirectory(uid)
+                try await BlockingPool.shared.run { try VolumeManager.remove(directory) }
+            }
+            deliver(.tornDown)
+        } catch {
+            deliver(.teardownFailed("\(error)"))
+        }
+    }
+
+    private func deleteObject() async {
+        do {
+            let status = machine.status(host: node.host, qosClass: qosClass)
+            if status != published { _ = try await node.sink.publish(status, of: pod) }
+            published = status
+            try await node.sink.remove(pod)
+            let plan = machine.plan
+            let logs = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
+            try await BlockingPool.shared.run { try Files.removeTree(logs) }
+            deliver(.objectDeleted)
+        } catch {
+            deliver(.objectDeletionFailed("\(error)"))
+        }
+    }
+
+    private func drainEndpoints(_ limit: Duration) async {
+        let (drain, pod) = (node.drain, pod)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await drain(pod) }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+        deliver(.drained)
+    }
+
+    // MARK: - Status
+
+    private func publishStatus() async {
+        for await _ in dirty {
+            var delay = Duration.milliseconds(100)
+            while !Task.isCancelled {
+                let status = machine.status(host: node.host, qosClass: qosClass)
+                if status == published || machine.objectGone || machine.isGone { break }
+                do {
+                    // Gone: its deletion arrives as an event of its own.
+                    _ = try await node.sink.publish(status, of: pod)
+                    published = status
+                } catch {
+                    logger.warning("cannot publish status, trying again", metadata: ["error": "\(error)"])
+                    try? await Task.sleep(for: delay)
+                    delay = min(delay * 2, .seconds(10))
+                }
+            }
+        }
+    }
+
+    private static func gates(_ pod: JSON) -> Set<String> {
+        Set(pod.child("status").list("conditions").filter { $0.text("status") == "True" }.compactMap { $0.text("type") })
+    }
+
+    // MARK: - Containers
+
+    private func containerJSON(_ name: String) -> JSON {
+        let spec = pod.child("spec")
+        return (spec.list("containers") + spec.list("initContainers")).first { $0.text("name") == name } ?? .null
+    }
+
+    private var view: PodView {
+        let host = node.host.addresses
+        return PodView(
+            pod: pod, podIPs: machine.plan.hostNetwork ? host : addresses, hostIPs: host, allocatable: node.allocatable)
+    }
+
+    private func lookups(services: [JSON]) -> Lookups {
+        let (objects, uid, namespace) = (node.objects, uid, machine.plan.namespace)
+        return Lookups(
+            object: { resource, name in
+                try await objects.object(resource, namespace: namespace, name: name, for: uid)
+            }, services: services)
+    }
+
+    private func resolveImage(_ name: String) async {
+        let container = containerJSON(name)
+        let reference = container.text("image") ?? ""
+        let policy = PullPolicy(rawValue: container.text("imagePullPolicy") ?? "") ?? .ifNotPresent
+        do {
+            if let image = try await node.images.find(reference) {
+                images[name] = image
+                return deliver(.imageReady(
+                    container: name, imageID: image.id,
+                    found: "Container image \"\(reference)\" already present on machine and can be accessed by the pod"))
+            }
+            if policy == .never {
+                deliver(.imageFailed(
+                    container: name, reason: "ErrImageNeverPull",
+                    message: "Container image \"\(reference)\" is not present with pull policy of Never"))
+            } else {
+                deliver(.imageFailed(
+                    container: name, reason: "ErrImagePull",
+                    message: "image \"\(reference)\" is not on this node, and this version of noded cannot pull from "
+                        + "registries: make it available with `noded image import FILE` (OCI archive)"))
+            }
+        } catch {
+            deliver(.imageFailed(container: name, reason: "ImageInspectError", message: "\(error)"))
+        }
+    }
+
+    private func start(_ name: String, _ attempt: Int) async {
+        let container = containerJSON(name)
+        do {
+            guard let image = images[name] else { throw KubeletError.notFound("the image of \(name) is not resolved") }
+            let services = await node.objects.services(namespace: machine.plan.namespace)
+            let planner = ContainerPlanner(
+                node: node, view: view, container: container, image: image, volumes: volumes,
+                lookups: lookups(services: services), podDirectory: node.config.podDirectory(uid))
+            let config = try await planner.config(attempt: attempt)
+            let before = machine.latest(name)?.id
+            let status: Containers.ContainerStatus
+            do {
+                status = try await node.runtime.startContainer(sandbox: uid, config)
+            } catch {
+                try? await node.runtime.removeContainer(sandbox: uid, id: config.id)
+                throw KubeletError.container(reason: "RunContainerError", "\(error)")
+            }
+            for limit in status.unenforced { logger.notice("limit not enforced", metadata: ["limit": "\(limit)"]) }
+            var startedAt = Timestamp.now()
+            if case .running(_, let at) = status.state { startedAt = at }
+            if case .exited(let end) = status.state {
+                startedAt = end.startedAt
+                exits[config.id] = end
+            }
+            deliver(.started(container: name, id: config.id, at: startedAt))
+            if let before, !before.isEmpty, before != config.id {
+                try? await node.runtime.removeContainer(sandbox: uid, id: before)
+            }
+            removeOldLogs(name, attempt)
+        } catch KubeletError.container(let reason, let text) {
+            deliver(.startFailed(container: name, reason: reason, message: text))
+        } catch {
+            deliver(.startFailed(container: name, reason: "CreateContainerError", message: "\(error)"))
+        }
+    }
+
+    /// The logs of the last five attempts stay.
+    private func removeOldLogs(_ name: String, _ attempt: Int) {
+        guard attempt >= 5 else { return }
+        let plan = machine.plan
+        let root = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
+        for entry in (try? Files.list("\(root)/\(name)")) ?? [] {
+            guard let number = entry.split(separator: ".").first.flatMap({ Int($0) }), number <= attempt - 5 else { continue }
+            try? Files.remove("\(root)/\(name)/\(entry)")
+        }
+    }
+
+    private func stop(_ id: String, _ grace: Duration) async {
+        do {
+            try await node.runtime.stopContainer(sandbox: uid, id: id, signal: nil, grace: grace)
+        } catch {
+            // The exit event, or the `overdue` timer, decides what comes next.
+            logger.warning("cannot stop container", metadata: ["id": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    // MARK: - Hooks and probes
+
+    private var handlers: HandlerRunner {
+        HandlerRunner(runtime: node.runtime, prober: node.prober, podUID: uid, address: view.podIPs.first)
+    }
+
+    private func runHook(_ name: String, _ id: String, _ kind: HookKind, _ limit: Duration) async {
+        guard let plan = machine.plan.containers.first(where: { $0.name == name }),
+            let handler = kind == .postStart ? plan.postStart : plan.preStop
+        else { return deliver(.hookFinished(container: name, id: id, kind, failure: nil)) }
+        let failure = await handlers.run(handler, container: containerJSON(name), id: id, timeout: limit)
+        deliver(.hookFinished(
+            container: name, id: id, kind, failure: failure.map { "\(kind.rawValue) failed: \($0)" }))
+    }
+
+    private func probeLoop(_ name: String, _ id: String, _ kind: ProbeKind, _ since: Timestamp) -> ProbeLoop? {
+        guard let plan = machine.plan.containers.first(where: { $0.name == name })?.probes[kind] else { return nil }
+        let (handlers, container, key) = (handlers, containerJSON(name), Probe(id: id, kind: kind))
+        return ProbeLoop(
+            plan: plan, since: since, isWanted: { await self.isWanted(key) },
+            probe: { await handlers.run(plan.handler, container: container, id: id, timeout: plan.timeout) },
+            deliver: { self.deliver(.probed(container: name, id: id, kind, $0)) })
+    }
+
+    private func isWanted(_ probe: Probe) -> Bool { probes.contains(probe) }
+}
+
+extension Termination {
+    init(_ status: ExitStatus, id: String) {
+        self.init(
+            exitCode: Int(status.code), signal: Int(status.signal ?? 0), reason: status.oomKilled ? "OOMKilled" : nil,
+            message: status.message ?? "", startedAt: status.startedAt, finishedAt: status.finishedAt, containerID: id)
+    }
+}

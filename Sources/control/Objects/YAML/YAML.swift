@@ -289,7 +289,8 @@ enum YAMLScalar {
             if let integer = Int64(sign + digits) { return .int(integer) }
         }
         guard let double = Double(sign + digits), double.isFinite else { return nil }
-        return .double(double)
+        // Kubernetes goes through JSON text, where a whole number has no point.
+        return Int64(exactly: double).map(JSON.int) ?? .double(double)
     }
 
     /// `[0-9]+(\.[0-9]*)?` or `\.[0-9]+`, with an exponent or without.

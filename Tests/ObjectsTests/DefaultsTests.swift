@@ -53,6 +53,14 @@ func decoded(_ id: ResourceID, _ text: String) throws -> JSON {
             spec["volumes"]?[3]?.at("projected", "sources")?[0]?.at("serviceAccountToken", "expirationSeconds") == 3600)
     }
 
+    @Test func hostNetworkPortsOfPodsOnly() throws {
+        let spec = #"{"hostNetwork":true,"containers":[{"name":"a","ports":[{"containerPort":80}]}]}"#
+        let pod = try decoded(.pods, #"{"spec":"# + spec + "}")
+        #expect(pod.at("spec", "containers")?[0]?["ports"]?[0]?["hostPort"] == 80)
+        let set = try decoded(.replicaSets, #"{"spec":{"template":{"spec":"# + spec + "}}}")
+        #expect(set.at("spec", "template", "spec", "containers")?[0]?["ports"]?[0]?["hostPort"] == nil)
+    }
+
     @Test func deploymentAndReplicaSet() throws {
         let text = #"{"metadata":{"name":"a"},"spec":{"selector":{},"template":{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1"}}}]}}}}"#
         let deployment = try decoded(.deployments, text)

@@ -47,6 +47,14 @@ import Testing
         #expect(labelled.at("metadata", "generation") == 1)
     }
 
+    @Test func nodesRegisterWithTheirStatus() throws {
+        let declaration = try declaration(.nodes)
+        var node = try declaration.decode(object(#"{"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}}"#)).object
+        declaration.prepareForCreate(&node, uid: "u", now: Timestamp(seconds: 0))
+        #expect(node.at("status", "allocatable", "cpu") == "2")
+        #expect(node.at("metadata", "generation") == nil)
+    }
+
     @Test func namespacesKeepTheirFinalizer() throws {
         let declaration = try declaration(.namespaces)
         var old = try declaration.decode(object(#"{"metadata":{"name":"a"}}"#)).object

@@ -105,7 +105,11 @@ func refusal(_ id: ResourceID, _ text: String, _ validation: FieldValidation = .
         #expect(
             try refusal(.pods, #"{"apiVersion":"apps/v1","kind":"Pod"}"#)
                 == "the API version in the data (apps/v1) does not match the expected API version (v1)")
-        #expect(try refusal(.pods, #"{"kind":"Service"}"#).contains("no kind \"Service\" is registered"))
+        #expect(
+            try refusal(.pods, #"{"kind":"Service"}"#)
+                == "Service in version \"v1\" cannot be handled as a Pod: "
+                + "converting (v1.Service) to (core.Pod): unknown conversion")
+        #expect(try refusal(.pods, #"{"kind":"Pot"}"#).contains("no kind \"Pot\" is registered for version \"v1\""))
         #expect(try refusal(.pods, "[]").hasPrefix("couldn't get version/kind"))
     }
 

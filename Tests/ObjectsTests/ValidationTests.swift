@@ -111,6 +111,19 @@ let serviceText = #"{"metadata":{"name":"a","namespace":"d"},"spec":{"clusterIP"
             ])
     }
 
+    @Test func resourceNames() throws {
+        let pod = podText.replacing(#""image":"x""#, #""image":"x","resources":{"limits":{"pids":"1"}}"#)
+        #expect(
+            try errors(.pods, pod) == [
+                "spec.containers[0].resources.limits[pids]: Invalid value: \"pids\": must be a standard resource type or "
+                    + "fully qualified",
+                "spec.containers[0].resources.limits[pids]: Invalid value: \"pids\": must be a standard resource for containers",
+                "spec.containers[0].resources.requests[pids]: Invalid value: \"pids\": must be a standard resource type or "
+                    + "fully qualified",
+                "spec.containers[0].resources.requests[pids]: Invalid value: \"pids\": must be a standard resource for containers",
+            ])
+    }
+
     @Test func podUpdates() throws {
         #expect(
             try errors(.pods, podText, changed: { $0.modifyContainer { $0["image"] = "y" } }) == [])

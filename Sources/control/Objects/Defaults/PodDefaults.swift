@@ -5,8 +5,12 @@ enum PodDefaults {
     static func setPod(_ pod: inout JSON) {
         pod.modify("spec") { spec in
             setSpec(&spec)
+            let hostNetwork = spec["hostNetwork"]?.bool ?? false
             for list in ["containers", "initContainers"] {
-                spec.modifyEach(list) { container in requestsFromLimits(&container) }
+                spec.modifyEach(list) { container in
+                    requestsFromLimits(&container)
+                    if hostNetwork { hostPorts(&container) }
+                }
             }
             spec.setDefault("enableServiceLinks", .bool(true))
         }
@@ -26,12 +30,8 @@ enum PodDefaults {
         } else if let name = spec["serviceAccount"]?.string, !name.isEmpty {
             spec["serviceAccountName"] = .string(name)
         }
-        let hostNetwork = spec["hostNetwork"]?.bool ?? false
         for list in ["containers", "initContainers", "ephemeralContainers"] {
-            spec.modifyEach(list) { container in
-                setContainer(&container)
-                if hostNetwork, list != "ephemeralContainers" { hostPorts(&container) }
-            }
+            spec.modifyEach(list, setContainer)
         }
         spec.modifyEach("volumes", setVolume)
     }
@@ -105,6 +105,9 @@ enum PodDefaults {
         if object.keys.allSatisfy({ $0 == "name" }) { volume["emptyDir"] = .object(JSONObject()) }
         for source in ["secret", "configMap", "downwardAPI", "projected"] {
             volume.modify(source) { $0.setDefault("defaultMode", 420) }
+        }
+        volume.modify("image") { image in
+            image.setDefault("pullPolicy", .string(pullPolicy(image["reference"]?.string ?? "")))
         }
         volume.modify("hostPath") { path in
             if path["type"] == nil { path["type"] = "" }

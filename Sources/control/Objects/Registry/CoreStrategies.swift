@@ -61,8 +61,8 @@ public struct NodeStrategy: ResourceStrategy {
 
     public func setDefaults(_ object: inout JSON) { Defaults.node(&object) }
 
-    /// Nodes register with their status in one write (kubelets do), so it is kept.
-    public func prepareForCreate(_ object: inout JSON) {}
+    /// Kubelets register nodes with their status in one write.
+    public var keepsStatusOnCreate: Bool { true }
 
     public func validate(_ object: JSON) -> [FieldError] { CoreRules.node(object) }
 

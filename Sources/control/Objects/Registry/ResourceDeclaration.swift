@@ -154,9 +154,13 @@ public struct ResourceDeclaration: Sendable {
         if (apiVersion.isEmpty || apiVersion == gvk.apiVersion) && (kind.isEmpty || kind == gvk.kind) { return }
         let given = kind.isEmpty ? gvk.kind : kind
         if apiVersion.isEmpty || apiVersion == gvk.apiVersion {
+            let other = GroupVersionKind(group: gvk.group, version: gvk.version, kind: given)
+            let package = gvk.group.isEmpty ? "core" : String(gvk.group.split(separator: ".")[0])
             throw APIStatus.badRequest(
                 "\(given) in version \"\(gvk.version)\" cannot be handled as a \(gvk.kind): "
-                    + "no kind \"\(given)\" is registered for version \"\(gvk.apiVersion)\"")
+                    + (Registry.schema(of: other) == nil
+                        ? "no kind \"\(given)\" is registered for version \"\(gvk.apiVersion)\""
+                        : "converting (\(gvk.version).\(given)) to (\(package).\(gvk.kind)): unknown conversion"))
         }
         throw APIStatus.badRequest(
             "the API version in the data (\(apiVersion)) does not match the expected API version (\(gvk.apiVersion))")
@@ -179,7 +183,7 @@ public struct ResourceDeclaration: Sendable {
         }
         object["metadata"] = metadata
         if strategy.countsGenerations { object.set("metadata", "generation", to: .int(1)) }
-        if strategy.hasStatus { object["status"] = nil }
+        if strategy.hasStatus, !strategy.keepsStatusOnCreate { object["status"] = nil }
         strategy.prepareForCreate(&object)
     }
 

@@ -56,6 +56,9 @@ public protocol ResourceStrategy: Sendable {
     /// The object has a status that only /status may write.
     var hasStatus: Bool { get }
 
+    /// A new object may bring its status along (nodes register so); else it is dropped.
+    var keepsStatusOnCreate: Bool { get }
+
     /// Changes of anything outside metadata and status raise metadata.generation.
     var countsGenerations: Bool { get }
 
@@ -85,7 +88,8 @@ extension ResourceStrategy {
     public var allowsCreateOnUpdate: Bool { false }
     public var allowsUnconditionalUpdate: Bool { true }
     public var hasStatus: Bool { false }
-    public var countsGenerations: Bool { hasStatus }
+    public var keepsStatusOnCreate: Bool { false }
+    public var countsGenerations: Bool { false }
     public func gracePeriod(_ object: JSON, requested: Int64?) -> Int64? { nil }
 }
 

@@ -7,6 +7,11 @@ public struct DeploymentStrategy: ResourceStrategy {
     public var countsGenerations: Bool { true }
     public func setDefaults(_ object: inout JSON) { Defaults.deployment(&object) }
 
+    /// Labels are not written through /status.
+    public func prepareForUpdate(_ object: inout JSON, old: JSON, target: WriteTarget) {
+        if target.isStatus { object.set("metadata", "labels", to: old.at("metadata", "labels")) }
+    }
+
     public func prepareForCreate(_ object: inout JSON) { object["status"] = .object(JSONObject()) }
 
     public func validate(_ object: JSON) -> [FieldError] { WorkloadRules.deployment(object["spec"]) }
@@ -31,6 +36,11 @@ public struct ReplicaSetStrategy: ResourceStrategy {
     }
 
     public func setDefaults(_ object: inout JSON) { Defaults.replicaSet(&object) }
+
+    /// Labels are not written through /status.
+    public func prepareForUpdate(_ object: inout JSON, old: JSON, target: WriteTarget) {
+        if target.isStatus { object.set("metadata", "labels", to: old.at("metadata", "labels")) }
+    }
 
     public func prepareForCreate(_ object: inout JSON) { object["status"] = ["replicas": 0] }
 

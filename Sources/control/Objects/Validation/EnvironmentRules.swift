@@ -21,11 +21,8 @@ enum EnvironmentRules {
                 errors.invalid(path.child("name"), .string(name), Names.environmentVariable(name))
             }
             guard let source = variable["valueFrom"] else { continue }
-            errors += self.source(source, path.child("valueFrom"))
-            if !(variable["value"]?.string ?? "").isEmpty {
-                errors.append(
-                    .invalid(path.child("valueFrom"), "", "may not be specified when `value` is not empty"))
-            }
+            let hasValue = !(variable["value"]?.string ?? "").isEmpty
+            errors += self.source(source, path.child("valueFrom"), hasValue: hasValue)
         }
         for (index, source) in (container["envFrom"]?.array ?? []).enumerated() {
             errors += from(source, path.child("envFrom")[index])
@@ -33,21 +30,17 @@ enum EnvironmentRules {
         return errors
     }
 
-    private static func source(_ source: JSON, _ path: FieldPath) -> [FieldError] {
+    private static func source(_ source: JSON, _ path: FieldPath, hasValue: Bool) -> [FieldError] {
         let kinds = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"]
             .filter { source[$0] != nil }
         if kinds.isEmpty {
             return [
                 .invalid(
                     path, "",
-                    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` "
-                        + "or `fileKeyRef`")
+                    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`")
             ]
         }
         var errors: [FieldError] = []
-        if kinds.count > 1 {
-            errors.append(.invalid(path, "", "may not have more than one field specified at a time"))
-        }
         for kind in kinds {
             let path = path.child(kind)
             let reference = source[kind] ?? .null
@@ -64,6 +57,11 @@ enum EnvironmentRules {
                 }
             default: break
             }
+        }
+        if hasValue {
+            errors.append(.invalid(path, "", "may not be specified when `value` is not empty"))
+        } else if kinds.count > 1 {
+            errors.append(.invalid(path, "", "may not have more than one field specified at a time"))
         }
         return errors
     }
@@ -131,10 +129,6 @@ enum ResourceRules {
                 if quantity < .zero {
                     errors.append(.invalid(path, .string(quantity.description), Rules.nonNegativeText))
                 }
-                if name != "cpu", standard.contains(name), Quantity(quantity.value) != quantity {
-                    // Kubernetes warns of fractional bytes, it does not refuse them.
-                    continue
-                }
             }
         }
         for (name, amount) in resources?["requests"]?.object ?? JSONObject() {
@@ -164,8 +158,12 @@ enum ResourceRules {
     private static func resourceName(_ name: String, _ path: FieldPath) -> [FieldError] {
         var errors: [FieldError] = []
         errors.invalid(path, .string(name), Names.qualifiedName(name))
-        if errors.isEmpty, !name.contains("/"), !standard.contains(name), !name.hasPrefix("hugepages-") {
+        if !name.contains("/"), !standard.contains(name), !name.hasPrefix("hugepages-") {
+            // Kubernetes says it twice, once for all resources and once for those of containers.
+            errors.append(.invalid(path, .string(name), "must be a standard resource type or fully qualified"))
             errors.append(.invalid(path, .string(name), "must be a standard resource for containers"))
+        } else if name.contains("/"), name.hasPrefix("requests.") {
+            errors.append(.invalid(path, .string(name), "doesn't follow extended resource name standard"))
         }
         return errors
     }

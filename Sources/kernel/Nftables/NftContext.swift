@@ -70,6 +70,16 @@ public final class NftContext: @unchecked Sendable {
         }
     }
 
+    /// Which sets and chains the table has, and how many rules in each; nil when there is no such table. Reads no element.
+    public func outline(of table: NftTable) throws(NftError) -> NftOutline? {
+        do {
+            return NftListing.outline(try run("list table \(table)", terse: true))
+        } catch {
+            if error.isMissing { return nil }
+            throw error
+        }
+    }
+
     /// The elements of a set or map; nil when there is none of that name. Reads the whole set: for start and repair.
     public func elements(of set: NftSet, in table: NftTable) throws(NftError) -> [NftElement]? {
         do {
@@ -80,9 +90,12 @@ public final class NftContext: @unchecked Sendable {
         }
     }
 
-    private func run(_ command: String) throws(NftError) -> String {
+    private func run(_ command: String, terse: Bool = false) throws(NftError) -> String {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
+        let flags = UInt32(NFT_CTX_OUTPUT_NUMERIC_ALL)
+        if terse { nft_ctx_output_set_flags(context, flags | UInt32(NFT_CTX_OUTPUT_TERSE)) }
+        defer { if terse { nft_ctx_output_set_flags(context, flags) } }
         let failed = nft_run_cmd_from_buffer(context, command) != 0
         // Both buffers are emptied by reading them.
         let output = nft_ctx_get_output_buffer(context).map { String(cString: $0) } ?? ""
@@ -98,8 +111,34 @@ public final class NftContext: @unchecked Sendable {
     }
 }
 
+/// A table without its elements.
+public struct NftOutline: Hashable, Sendable {
+    /// Sets and maps.
+    public var sets: Set<String> = []
+    /// Number of rules by chain.
+    public var chains: [String: Int] = [:]
+}
+
 /// Reading what nft lists.
 enum NftListing {
+    static func outline(_ listing: String) -> NftOutline {
+        var outline = NftOutline()
+        var chain: String?
+        for line in listing.split(separator: "\n") {
+            let words = line.split { $0 == " " || $0 == "\t" }
+            guard let first = words.first else { continue }
+            if words.count == 3, words[2] == "{", ["map", "set", "chain"].contains(first) {
+                chain = first == "chain" ? String(words[1]) : nil
+                if let chain { outline.chains[chain] = 0 } else { outline.sets.insert(String(words[1])) }
+            } else if first == "}" {
+                chain = nil
+            } else if let chain, !(first == "type" && words.contains("hook")) {
+                outline.chains[chain]! += 1
+            }
+        }
+        return outline
+    }
+
     /// `elements = { 10.43.0.7 . 6 . 80 : 0x00001003, … }`; words of dynamic elements (timeout, expires) are dropped.
     static func elements(_ listing: String) -> [NftElement] {
         guard let start = listing.utf8Range(of: "elements = {") else { return [] }

@@ -61,6 +61,11 @@ public struct NftRuleset: Hashable, Sendable {
         return transaction
     }
 
+    /// What `NftContext.outline` says of a table that is as this one.
+    public func matches(_ outline: NftOutline) -> Bool {
+        sets.allSatisfy { outline.sets.contains($0.name) } && chains.allSatisfy { outline.chains[$0.name] == $0.rules.count }
+    }
+
     /// The same from nothing: the table is removed first, with all its elements.
     public var replacement: NftTransaction {
         var transaction = NftTransaction(table)

@@ -1,5 +1,5 @@
 // Performs what ProxyTable plans: on one worker thread, with one libnftables context, in the node's namespace. A commit
-// that fails leaves the value ahead of the kernel; the next step then reads the table once and starts from the truth.
+// that fails leaves the value ahead of the kernel; the table is then made anew.
 
 import Kernel
 import Logging
@@ -16,6 +16,8 @@ final class ProxyEngine: @unchecked Sendable {
     private var conntrack: ConntrackSocket?
     private var table = ProxyTable(contents: [:])
     private var trusted = false
+    /// The kernel refused what the value held for right: start from nothing.
+    private var refused = false
 
     /// More elements in one buffer cost libnftables memory out of proportion (44,000 Services: 429 MB).
     static let batch = 1000
@@ -30,19 +32,28 @@ final class ProxyEngine: @unchecked Sendable {
     func distrust() { trusted = false }
     var needsAll: Bool { !trusted }
 
-    /// Makes the kernel hold exactly `all`, starting from what it has. Rules stay in force meanwhile.
+    /// Makes the kernel hold exactly `all`. A table whose rules are as they must be stays in force and only elements that
+    /// differ change; one of another version, or with rules missing, is replaced, in one commit if it is not huge.
     func reconcile(_ all: [String: ProxyService]) throws {
         let nft = try context()
-        let contents = try inside { [ruleset] in try Self.read(nft, ruleset.table) }
-        table.adopt(contents)
-        try install(nft)
+        let contents = refused ? nil : try inside { [ruleset] in try Self.read(nft, ruleset) }
+        table.adopt(contents ?? [:])
         let names = all.keys.sorted()
-        for start in stride(from: 0, to: names.count, by: Self.batch) {
+        var first = contents == nil ? ruleset.replacement : NftTransaction(ruleset.table)
+        for start in stride(from: 0, to: max(names.count, 1), by: Self.batch) {
             let part = names[start..<min(start + Self.batch, names.count)]
-            try perform(table.apply(Dictionary(uniqueKeysWithValues: part.map { ($0, all[$0]) })))
+            var plan = table.apply(Dictionary(uniqueKeysWithValues: part.map { ($0, all[$0]) }))
+            if !first.isEmpty {
+                // Nothing can be under way in a table that is just being made.
+                first.commands += plan.prepare.commands + plan.change.commands
+                (plan.prepare, plan.change) = (first, NftTransaction(ruleset.table))
+                first.commands = []
+            }
+            try perform(plan)
         }
         try perform(table.sweep())
         trusted = true
+        refused = false
     }
 
     /// - Returns: how many elements changed.
@@ -76,21 +87,6 @@ final class ProxyEngine: @unchecked Sendable {
 
     // MARK: steps
 
-    private func install(_ nft: NftContext) throws {
-        var transaction = ruleset.installation
-        for chain in table.chains { transaction.install(chain) }
-        let wanted = transaction
-        do {
-            try inside { try nft.apply(wanted) }
-        } catch {
-            // Sets of an older version with other types. This one time the table starts from nothing.
-            logger.warning("replacing the Service table of another version", metadata: ["reason": "\(error)"])
-            let replacement = ruleset.replacement
-            try inside { try nft.apply(replacement) }
-            table.adopt([:])
-        }
-    }
-
     private func perform(_ plan: ProxyPlan) throws {
         try commit(plan.prepare)
         try commit(plan.change)
@@ -110,6 +106,7 @@ final class ProxyEngine: @unchecked Sendable {
             try inside { try nft.apply(transaction) }
         } catch {
             trusted = false
+            refused = true
             throw error
         }
     }
@@ -148,12 +145,26 @@ final class ProxyEngine: @unchecked Sendable {
         }
     }
 
-    private static func read(_ nft: NftContext, _ table: NftTable) throws -> ProxyTable.Contents {
+    /// nil when the table is not there or not ours as it must be.
+    private static func read(_ nft: NftContext, _ ruleset: NftRuleset) throws -> ProxyTable.Contents? {
+        guard let outline = try nft.outline(of: ruleset.table), ruleset.matches(outline) else { return nil }
         var contents: ProxyTable.Contents = [:]
-        for map in ProxyMap.allCases {
-            guard let elements = try nft.elements(of: map.declaration, in: table) else { continue }
+        func add(_ map: ProxyMap) throws -> Bool {
+            guard let elements = try nft.elements(of: map.declaration, in: ruleset.table) else { return false }
             contents[map] = Dictionary(elements.map { ($0.key, $0.value ?? "") }) { first, _ in first }
+            return true
         }
+        for map in ProxyMap.fixed { guard try add(map) else { return nil } }
+        let additions = ProxyTable.additions(contents)
+        guard additions.chains.allSatisfy({ outline.chains[$0.name] == $0.rules.count }) else { return nil }
+        for isV6 in [false, true] {
+            for count in (contents[.picks(isV6: isV6)] ?? [:]).keys.compactMap({ ProxyMark.parse($0) }) {
+                guard try add(.endpoints(Int(count), isV6: isV6)) else { return nil }
+            }
+        }
+        // A pick chain that nothing dispatches to: made anew with its map, it would be refused.
+        let known = Set(ruleset.chains.map(\.name) + additions.chains.map(\.name))
+        guard outline.chains.keys.allSatisfy({ known.contains($0) || $0.hasPrefix("stick_") }) else { return nil }
         return contents
     }
 

@@ -2,7 +2,7 @@
 //
 //   services4   address . protocol . port            -> mark = id << 12 | N      N = number of endpoints
 //   picks4      N                                    -> goto pick4_N             small: one chain per distinct N
-//   pick4_N     mark . random slot below N           -> dnat to endpoint         (endpoints4)
+//   pick4_N     mark . random slot below N           -> dnat to endpoint         (endpoints4_N)
 //   affine4     address . protocol . port            -> id << 12                 Services with affinity only
 //   affinity4   client . id << 12                    -> endpoint                 dynamic, written when a flow begins
 //
@@ -40,24 +40,40 @@ enum ProxyMark {
 }
 
 /// The maps whose elements follow the API.
-enum ProxyMap: String, CaseIterable, Sendable {
-    case services4, services6, nodeports4, nodeports6, endpoints4, endpoints6, affine4, picks4, picks6, sticks
+struct ProxyMap: Hashable, Comparable, Sendable {
+    let name: String
+    private let type: String
+
+    var declaration: NftSet { NftSet(name, type) }
+
+    static let services4 = ProxyMap(name: "services4", type: "type ipv4_addr . inet_proto . inet_service : mark")
+    static let services6 = ProxyMap(name: "services6", type: "type ipv6_addr . inet_proto . inet_service : mark")
+    static let nodeports4 = ProxyMap(name: "nodeports4", type: "type inet_proto . inet_service : mark")
+    static let nodeports6 = ProxyMap(name: "nodeports6", type: "type inet_proto . inet_service : mark")
+    static let affine4 = ProxyMap(name: "affine4", type: "type ipv4_addr . inet_proto . inet_service : mark")
+    static let picks4 = ProxyMap(name: "picks4", type: "type mark : verdict")
+    static let picks6 = ProxyMap(name: "picks6", type: "type mark : verdict")
+    static let sticks = ProxyMap(name: "sticks", type: "type mark : verdict")
+
+    static let fixed = [services4, services6, nodeports4, nodeports6, affine4, picks4, picks6, sticks]
+    /// Where packets enter: the maps that decide whether a Service is there.
+    static let entries = [services4, services6, nodeports4, nodeports6, affine4]
 
     static func services(isV6: Bool) -> ProxyMap { isV6 ? .services6 : .services4 }
     static func nodeports(isV6: Bool) -> ProxyMap { isV6 ? .nodeports6 : .nodeports4 }
-    static func endpoints(isV6: Bool) -> ProxyMap { isV6 ? .endpoints6 : .endpoints4 }
     static func picks(isV6: Bool) -> ProxyMap { isV6 ? .picks6 : .picks4 }
 
-    var declaration: NftSet {
-        switch self {
-        case .services4, .affine4: NftSet(rawValue, "type ipv4_addr . inet_proto . inet_service : mark")
-        case .services6: NftSet(rawValue, "type ipv6_addr . inet_proto . inet_service : mark")
-        case .nodeports4, .nodeports6: NftSet(rawValue, "type inet_proto . inet_service : mark")
-        case .endpoints4: NftSet(rawValue, "typeof meta mark . numgen random mod 65536 : ip daddr . th dport")
-        case .endpoints6: NftSet(rawValue, "typeof meta mark . numgen random mod 65536 : ip6 daddr . th dport")
-        case .picks4, .picks6, .sticks: NftSet(rawValue, "type mark : verdict")
-        }
+    /// One map for each N, made in one transaction with its chain: libnftables 1.0.6 accepts `dnat … map` only for maps
+    /// declared in the same buffer (of one in the kernel it says "conflicting protocols specified: tcp vs. th").
+    static func endpoints(_ count: Int, isV6: Bool) -> ProxyMap {
+        ProxyMap(
+            name: "endpoints\(isV6 ? 6 : 4)_\(count)",
+            type: "typeof meta mark . numgen random mod 65536 : \(isV6 ? "ip6" : "ip") daddr . th dport")
     }
+
+    var isEndpoints: Bool { name.hasPrefix("endpoints") }
+
+    static func < (a: ProxyMap, b: ProxyMap) -> Bool { a.name < b.name }
 }
 
 enum ProxyRules {
@@ -70,7 +86,7 @@ enum ProxyRules {
     static func pick(_ count: Int, isV6: Bool) -> NftChain {
         NftChain(pickName(count, isV6: isV6), rules: [
             "\(ports) dnat \(isV6 ? "ip6" : "ip") to meta mark . numgen random mod \(count) "
-                + "map @\(ProxyMap.endpoints(isV6: isV6).rawValue)",
+                + "map @\(ProxyMap.endpoints(count, isV6: isV6).name)",
             "drop",
         ])
     }
@@ -96,34 +112,42 @@ enum ProxyRules {
             let match = "\(family) daddr \(range)" + (excluded.isEmpty ? "" : " \(family) daddr != { \(excluded) }")
             return ["\(match) meta l4proto tcp reject with tcp reset", "\(match) reject"]
         }
+        var ruleset = NftRuleset(table, sets: [], chains: [])
         let remember = "ct state new ct status dnat meta mark & 0xfffff000 vmap @sticks"
-        return NftRuleset(
-            table,
-            sets: ProxyMap.allCases.map(\.declaration) + [affinity4],
-            chains: [
-                NftChain("service", rules: [
-                    "meta mark set ip daddr . meta l4proto . th dport map @affine4 \(ports) "
-                        + "dnat ip to ip saddr . meta mark map @affinity4",
-                    "meta mark set ip daddr . meta l4proto . th dport map @services4 meta mark & 0xfff vmap @picks4",
-                    "meta mark set ip6 daddr . meta l4proto . th dport map @services6 meta mark & 0xfff vmap @picks6",
-                    "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @nodeports4 "
-                        + "meta mark & 0xfff vmap @picks4",
-                    "fib daddr type local meta nfproto ipv6 meta mark set meta l4proto . th dport map @nodeports6 "
-                        + "meta mark & 0xfff vmap @picks6",
-                ]),
-                NftChain("prerouting", hook: "type nat hook prerouting priority -100", rules: ["jump service"]),
-                NftChain("output", hook: "type nat hook output priority -100", rules: ["jump service"]),
-                NftChain("forward", hook: "type filter hook forward priority -10", rules: [
-                    "ct state new ct status dnat fib daddr . iif oif exists meta mark set meta mark | 0xfff"
-                ] + rejects),
-                NftChain("reject_output", hook: "type filter hook output priority -10", rules: rejects),
-                // IPv6 Service ranges are local routes, so what nothing redirected ends here.
-                NftChain("reject_input", hook: "type filter hook input priority -10", rules: rejects),
-                NftChain("postrouting", hook: "type nat hook postrouting priority 100", rules: [
-                    "ct status dnat meta mark & 0xfff == 0xfff masquerade fully-random"
-                ]),
-                NftChain("remember_routed", hook: "type filter hook postrouting priority 110", rules: [remember]),
-                NftChain("remember_local", hook: "type filter hook input priority 110", rules: [remember]),
-            ])
+        ruleset.sets = ProxyMap.fixed.map(\.declaration) + [affinity4]
+        ruleset.chains = [
+            NftChain("service", rules: [
+                "meta mark set ip daddr . meta l4proto . th dport map @affine4 \(ports) "
+                    + "dnat ip to ip saddr . meta mark map @affinity4",
+                "meta mark set ip daddr . meta l4proto . th dport map @services4 meta mark & 0xfff vmap @picks4",
+                "meta mark set ip6 daddr . meta l4proto . th dport map @services6 meta mark & 0xfff vmap @picks6",
+                "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @nodeports4 "
+                    + "meta mark & 0xfff vmap @picks4",
+                "fib daddr type local meta nfproto ipv6 meta mark set meta l4proto . th dport map @nodeports6 "
+                    + "meta mark & 0xfff vmap @picks6",
+            ]),
+            NftChain("prerouting", hook: "type nat hook prerouting priority -100", rules: ["jump service"]),
+            NftChain("output", hook: "type nat hook output priority -100", rules: ["jump service"]),
+            NftChain("forward", hook: "type filter hook forward priority -10", rules: [
+                "ct state new ct status dnat fib daddr . iif oif exists meta mark set meta mark | 0xfff"
+            ] + rejects),
+            NftChain("reject_output", hook: "type filter hook output priority -10", rules: rejects),
+            // IPv6 Service ranges are local routes, so what nothing redirected ends here.
+            NftChain("reject_input", hook: "type filter hook input priority -10", rules: rejects),
+            NftChain("postrouting", hook: "type nat hook postrouting priority 100", rules: [
+                "ct status dnat meta mark & 0xfff == 0xfff masquerade fully-random"
+            ]),
+            NftChain("remember_routed", hook: "type filter hook postrouting priority 110", rules: [remember]),
+            NftChain("remember_local", hook: "type filter hook input priority 110", rules: [remember]),
+        ]
+        // An empty chain whose name says which text the table was made from: another version's rules are replaced.
+        let text = ruleset.installation.description + "\(pick(1, isV6: true).rules) \(stick(seconds: 1).rules)"
+        ruleset.chains.append(NftChain("version_\(fingerprint(text))", rules: []))
+        return ruleset
+    }
+
+    /// FNV-1a, 64 bits.
+    private static func fingerprint(_ text: String) -> String {
+        String(text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }, radix: 16)
     }
 }

@@ -42,6 +42,8 @@ struct ProxyTable: Sendable {
         /// By slot; the count is N.
         var slots: [Backend]
         var affinity: Int?
+
+        func map(isV6: Bool) -> ProxyMap { .endpoints(slots.count, isV6: isV6) }
     }
 
     private(set) var contents: Contents
@@ -87,19 +89,18 @@ struct ProxyTable: Sendable {
             kept[map, default: []].insert(key)
             if target.affinity != nil { kept[.affine4, default: []].insert(key) }
         }
-        for (name, target) in assigned {
-            _ = name
+        for target in assigned.values {
             for (slot, backend) in target.slots.enumerated() {
-                kept[.endpoints(isV6: backend.address.isV6), default: []].insert(Self.slotKey(target, slot))
+                kept[target.map(isV6: backend.address.isV6), default: []].insert(Self.slotKey(target, slot))
             }
             if target.affinity != nil { kept[.sticks, default: []].insert(ProxyMark.text(target.id << 12)) }
         }
         var plan = Draft()
-        for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6, .affine4] {
+        for map in ProxyMap.entries {
             for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true { plan.change[map, default: [:]][key] = .some(nil) }
         }
-        for map in [ProxyMap.endpoints4, .endpoints6, .sticks] {
-            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true { garbage[map, default: []].insert(key) }
+        for (map, elements) in contents where map.isEndpoints || map == .sticks {
+            for key in elements.keys where kept[map]?.contains(key) != true { garbage[map, default: []].insert(key) }
         }
         usedIDs = Set(assigned.values.map(\.id))
         return plan.finish(&contents)
@@ -108,9 +109,9 @@ struct ProxyTable: Sendable {
     /// What is now safe to delete.
     mutating func collect() -> NftTransaction {
         var transaction = NftTransaction(ProxyRules.table)
-        for (map, keys) in garbage.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+        for (map, keys) in garbage.sorted(by: { $0.key < $1.key }) {
             let present = keys.filter { contents[map]?[$0] != nil }.sorted()
-            transaction.delete(present, from: map.rawValue)
+            transaction.delete(present, from: map.name)
             for key in present { contents[map]?[key] = nil }
         }
         garbage = [:]
@@ -119,15 +120,18 @@ struct ProxyTable: Sendable {
 
     var hasGarbage: Bool { !garbage.isEmpty }
 
-    /// Chains that must exist for what is in the maps or wanted: put back with the fixed rules after a foreign flush.
-    var chains: [NftChain] {
-        var result: [NftChain] = []
+    /// Sets and chains that must exist besides the fixed ones, for what is in the maps.
+    static func additions(_ contents: Contents) -> (sets: [NftSet], chains: [NftChain]) {
+        var sets: [NftSet] = []
+        var chains: [NftChain] = []
         for isV6 in [false, true] {
-            let counts = Set((contents[.picks(isV6: isV6)] ?? [:]).keys.compactMap { ProxyMark.parse($0) })
-            result += counts.sorted().map { ProxyRules.pick(Int($0), isV6: isV6) }
+            for count in (contents[.picks(isV6: isV6)] ?? [:]).keys.compactMap({ ProxyMark.parse($0) }).sorted() {
+                sets.append(ProxyMap.endpoints(Int(count), isV6: isV6).declaration)
+                chains.append(ProxyRules.pick(Int(count), isV6: isV6))
+            }
         }
         let seconds = Set((contents[.sticks] ?? [:]).values.compactMap { $0.split(separator: "_").last.flatMap { Int($0) } })
-        return result + seconds.sorted().map { ProxyRules.stick(seconds: $0) }
+        return (sets, chains + seconds.sorted().map { ProxyRules.stick(seconds: $0) })
     }
 
     // MARK: one Service
@@ -167,7 +171,7 @@ struct ProxyTable: Sendable {
         usedIDs.insert(id)
         let now = Assigned(
             id: id, slots: Self.arrange(target.backends, before: before?.slots ?? []), affinity: target.affinity)
-        let map = ProxyMap.endpoints(isV6: target.isV6)
+        let map = now.map(isV6: target.isV6)
         for (slot, backend) in now.slots.enumerated() {
             let key = Self.slotKey(now, slot)
             garbage[map]?.remove(key)
@@ -176,7 +180,8 @@ struct ProxyTable: Sendable {
         if let before {
             // With another N all old elements have other keys; with the same N they are the same ones.
             if before.slots.count != now.slots.count {
-                for slot in before.slots.indices { garbage[map, default: []].insert(Self.slotKey(before, slot)) }
+                let old = before.map(isV6: target.isV6)
+                for slot in before.slots.indices { garbage[old, default: []].insert(Self.slotKey(before, slot)) }
             }
             if before.affinity != nil {
                 for backend in before.slots where !now.slots.contains(backend) { plan.departed.append((id, backend)) }
@@ -185,6 +190,7 @@ struct ProxyTable: Sendable {
         let count = now.slots.count
         let picks = ProxyMap.picks(isV6: target.isV6)
         if count > 0, contents[picks]?[ProxyMark.text(UInt32(count))] == nil {
+            plan.sets.insert(map.declaration)
             plan.chains.insert(ProxyRules.pick(count, isV6: target.isV6))
             plan.set(picks, ProxyMark.text(UInt32(count)), "goto \(ProxyRules.pickName(count, isV6: target.isV6))", in: contents, stage: .prepare)
         }
@@ -202,7 +208,7 @@ struct ProxyTable: Sendable {
     private mutating func drop(_ target: Target) {
         guard let gone = assigned.removeValue(forKey: target.name) else { return }
         usedIDs.remove(gone.id)
-        for slot in gone.slots.indices { garbage[.endpoints(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot)) }
+        for slot in gone.slots.indices { garbage[gone.map(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot)) }
         if gone.affinity != nil { garbage[.sticks, default: []].insert(ProxyMark.text(gone.id << 12)) }
     }
 
@@ -238,9 +244,10 @@ struct ProxyTable: Sendable {
             var found = Assigned(id: ProxyMark.id(mark), slots: [], affinity: nil)
             for slot in 0..<ProxyMark.count(mark) {
                 let key = "\(ProxyMark.text(mark)) . \(slot)"
-                guard let backend = contents[.endpoints(isV6: target.isV6)]?[key].flatMap(Self.backend) else { break }
+                guard let backend = contents[.endpoints(ProxyMark.count(mark), isV6: target.isV6)]?[key].flatMap(Self.backend) else { break }
                 found.slots.append(backend)
             }
+            if found.slots.count != ProxyMark.count(mark) { continue }
             if contents[.sticks]?[ProxyMark.text(found.id << 12)] != nil { found.affinity = target.affinity ?? 0 }
             return found
         }
@@ -259,8 +266,8 @@ struct ProxyTable: Sendable {
         for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6] {
             for mark in (contents[map] ?? [:]).values.compactMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
         }
-        for map in [ProxyMap.endpoints4, .endpoints6] {
-            for key in (contents[map] ?? [:]).keys {
+        for (map, elements) in contents where map.isEndpoints {
+            for key in elements.keys {
                 if let mark = key.split(separator: " ").first.flatMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
             }
         }
@@ -294,6 +301,7 @@ private struct Draft {
 
     var prepare: [ProxyMap: [String: String?]] = [:]
     var change: [ProxyMap: [String: String?]] = [:]
+    var sets: Set<NftSet> = []
     var chains: Set<NftChain> = []
     var staleUDP: [UDPCheck] = []
     var departed: [(id: UInt32, backend: Backend)] = []
@@ -309,6 +317,7 @@ private struct Draft {
 
     func finish(_ contents: inout ProxyTable.Contents) -> ProxyPlan {
         var plan = ProxyPlan()
+        for set in sets.sorted(by: { $0.name < $1.name }) { plan.prepare.append(.addSet(set)) }
         for chain in chains.sorted(by: { $0.name < $1.name }) { plan.prepare.install(chain) }
         Self.write(prepare, to: &plan.prepare, &contents)
         Self.write(change, to: &plan.change, &contents)
@@ -320,12 +329,12 @@ private struct Draft {
     private static func write(
         _ elements: [ProxyMap: [String: String?]], to transaction: inout NftTransaction, _ contents: inout ProxyTable.Contents
     ) {
-        for (map, wanted) in elements.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+        for (map, wanted) in elements.sorted(by: { $0.key < $1.key }) {
             let present = contents[map] ?? [:]
             let differing = wanted.filter { present[$0.key] != $0.value }.sorted { $0.key < $1.key }
             // A map's element cannot be overwritten: out and in again, in one commit.
-            transaction.delete(differing.filter { present[$0.key] != nil }.map(\.key), from: map.rawValue)
-            transaction.add(differing.compactMap { key, value in value.map { NftElement(key, $0) } }, to: map.rawValue)
+            transaction.delete(differing.filter { present[$0.key] != nil }.map(\.key), from: map.name)
+            transaction.add(differing.compactMap { key, value in value.map { NftElement(key, $0) } }, to: map.name)
             for (key, value) in differing { contents[map, default: [:]][key] = value }
         }
     }

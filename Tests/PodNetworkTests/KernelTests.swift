@@ -1,0 +1,232 @@
+// The pod network on the real kernel: packets between namespaces, restarts, foreign hands, the end.
+
+import Glibc
+import Kernel
+import Logging
+import Netlink
+import System
+import Testing
+
+@testable import PodNetwork
+
+@Suite(.serialized) struct PodNetworkKernelTests {
+    static let dns = IPAddress("10.43.0.10")!
+
+    func network(_ node: TestNode, _ ranges: [String] = ["10.42.7.0/24"]) throws -> PodNetwork {
+        let services = ranges.contains { $0.contains(":") } ? ["10.43.0.0/16", "fd00:43::/112"] : ["10.43.0.0/16"]
+        return try PodNetwork(
+            config: PodNetworkConfig(
+                podCIDRs: ranges.map { CIDR($0)! },
+                clusterCIDRs: [CIDR("10.42.0.0/16")!] + (ranges.count > 1 ? [CIDR("fd00:42::/56")!] : []),
+                serviceCIDRs: services.map { CIDR($0)! }, clusterDNS: [Self.dns],
+                stateDirectory: node.directory + "/network"),
+            namespace: node.namespace, logger: Logger(label: "test"))
+    }
+
+    @Test func podsReachEachOtherTheNodeAndTheNodeThem() async throws {
+        let node = try TestNode()
+        let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
+        try await network.prepareNode()
+        try await network.prepareNode()
+        let (a, b) = (try TestPod(), try TestPod())
+        let addressesA = try await network.attach(podUID: a.uid, pid: a.pid)
+        let addressesB = try await network.attach(podUID: b.uid, pid: b.pid)
+        #expect(try await network.attach(podUID: a.uid, pid: a.pid) == addressesA)
+        #expect(network.addresses(of: a.uid) == addressesA)
+        #expect(addressesA.ips.count == 2 && Set(addressesA.ips).isDisjoint(with: addressesB.ips))
+
+        let servers = [
+            try TestServer(in: b.namespace, port: 8080, "b"), try TestServer(in: node.namespace, port: 9090, "node"),
+        ]
+        defer { servers.forEach { $0.stop() } }
+        for (index, nodeAddress) in ["10.42.7.0", "fd00:42:0:7::"].enumerated() {
+            let from = addressesA.ips[index]
+            #expect(try askTCP(from: a.namespace, addressesB.ips[index], 8080) == "b \(from)")
+            #expect(try askUDP(from: a.namespace, addressesB.ips[index], 8080) == "b \(from)")
+            #expect(try askTCP(from: node.namespace, addressesB.ips[index], 8080) == "b \(nodeAddress)")
+            #expect(try askTCP(from: a.namespace, IPAddress(nodeAddress)!, 9090) == "node \(from)")
+        }
+        try await network.teardown()
+    }
+
+    @Test func aPodOfTheNodesOwnNamespaceIsRefused() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        let pid = try node.run { try spawn(["sleep", "20"]) }
+        defer {
+            kill(pid, SIGKILL)
+            _ = try? waitFor(pid)
+        }
+        await #expect(throws: PodNetworkError.self) { try await network.attach(podUID: "x", pid: pid) }
+        try await network.teardown()
+    }
+
+    @Test func detachCutsOffAtOnceAndTheAddressRests() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        let (a, b) = (try TestPod(), try TestPod())
+        let gone = try await network.attach(podUID: a.uid, pid: a.pid)
+        let server = try TestServer(in: a.namespace, port: 8080, "a")
+        defer { server.stop() }
+        #expect(try askTCP(from: node.namespace, gone.ips[0], 8080) == "a 10.42.7.0")
+        await network.detach(podUID: a.uid)
+        #expect(network.addresses(of: a.uid) == nil)
+        #expect(try askTCP(from: node.namespace, gone.ips[0], 8080, seconds: 1) != "a 10.42.7.0")
+        await network.detach(podUID: a.uid)
+        let next = try await network.attach(podUID: b.uid, pid: b.pid)
+        #expect(next.ips != gone.ips)
+        // The same pod again, while its old link is still being deleted.
+        await network.detach(podUID: b.uid)
+        let again = try await network.attach(podUID: b.uid, pid: b.pid)
+        #expect(again.ips != next.ips && again.hostInterface == next.hostInterface)
+        try await network.settle()
+        #expect(try node.run { try RouteSocket().link(named: gone.hostInterface) } == nil)
+        #expect(try node.run { try RouteSocket().link(named: again.hostInterface) } != nil)
+        try await network.teardown()
+    }
+
+    @Test func afterKillNineTheKernelIsTheRecord() async throws {
+        let node = try TestNode()
+        let pods = try (0..<6).map { _ in try TestPod() }
+        var addresses: [String: PodAddresses] = [:]
+        let first = try network(node)
+        try await first.prepareNode()
+        for pod in pods { addresses[pod.uid] = try await first.attach(podUID: pod.uid, pid: pod.pid) }
+        // Cut off in the middle of an attach: a link without alias or route.
+        try node.command("ip", "link", "add", "nd0123456789abc", "type", "veth", "peer", "name", "torn0")
+
+        // `first` is forgotten here, without a word; the state file is torn as well.
+        try Files.writeAtomically(node.directory + "/network/addresses", "10.42.7")
+        let second = try network(node)
+        try await second.prepareNode()
+        try await second.recover(live: pods.dropLast(2).map { LivePod(podUID: $0.uid, pid: $0.pid) })
+        for pod in pods.dropLast(2) { #expect(second.addresses(of: pod.uid) == addresses[pod.uid]) }
+        for pod in pods.suffix(2) { #expect(second.addresses(of: pod.uid) == nil) }
+        var seen = Set(pods.dropLast(2).flatMap { addresses[$0.uid]!.ips })
+        let held = seen
+        for _ in 0..<20 {
+            let pod = try TestPod()
+            let given = try await second.attach(podUID: pod.uid, pid: pod.pid)
+            #expect(held.isDisjoint(with: given.ips))
+            seen.formUnion(given.ips)
+            await second.detach(podUID: pod.uid)
+        }
+        #expect(seen.count == held.count + 20)
+        try await second.settle()
+        let links = try node.run { try RouteSocket().links() }.filter { $0.name.hasPrefix("nd") }
+        #expect(Set(links.map(\.name)) == Set(pods.dropLast(2).map { addresses[$0.uid]!.hostInterface }))
+        try await second.teardown()
+    }
+
+    @Test func aForgedSourceIsDropped() async throws {
+        let node = try TestNode()
+        let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
+        try await network.prepareNode()
+        let (a, b) = (try TestPod(), try TestPod())
+        _ = try await network.attach(podUID: a.uid, pid: a.pid)
+        let target = try await network.attach(podUID: b.uid, pid: b.pid)
+        let server = try TestServer(in: b.namespace, port: 8080, "b")
+        defer { server.stop() }
+        try NetworkNamespace.runBlocking(fd: a.namespace) {
+            let route = try RouteSocket()
+            let eth0 = try route.link(named: "eth0")!
+            for text in ["10.42.7.200", "fd00:42:0:7::200"] {
+                let forged = IPAddress(text)!
+                try route.add(address: forged, link: eth0.index)
+                try route.add(Route(
+                    to: CIDR(forged.isV6 ? .v6(hi: 0, lo: 0) : .v4(0), prefixLength: 0), link: eth0.index,
+                    gateway: PodLink.gateway(for: forged), source: forged, onLink: true))
+            }
+        }
+        for ip in target.ips {
+            let answer = try askTCP(from: a.namespace, ip, 8080, seconds: 1)
+            #expect(!answer.hasPrefix("b "), "\(answer)")
+        }
+        try await network.teardown()
+    }
+
+    @Test func whatLeavesTheClusterGoesOutAsTheNode() async throws {
+        let node = try TestNode()
+        let outside = try TestNode()
+        try outside.run {
+            let route = try RouteSocket()
+            try route.createVeth(
+                name: "out0", mac: MACAddress(2, 0, 0, 0, 0, 1), peerName: "up0", peerMAC: MACAddress(2, 0, 0, 0, 0, 2),
+                peerNamespace: node.namespace.raw, mtu: 1400)
+            var up = RouteSocket.LinkSettings()
+            up.isUp = true
+            let link = try route.link(named: "out0")!
+            try route.set(link: link.index, up)
+            try route.add(address: IPAddress("192.0.2.1")!, prefixLength: 24, link: link.index)
+        }
+        try node.run {
+            let route = try RouteSocket()
+            var up = RouteSocket.LinkSettings()
+            up.isUp = true
+            let link = try route.link(named: "up0")!
+            try route.set(link: link.index, up)
+            try route.add(address: IPAddress("192.0.2.2")!, prefixLength: 24, link: link.index)
+            try route.add(Route(to: CIDR("0.0.0.0/0")!, link: link.index, gateway: IPAddress("192.0.2.1")!, origin: 4))
+        }
+        let network = try network(node)
+        try await network.prepareNode()
+        let pod = try TestPod()
+        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let server = try TestServer(in: outside.namespace, port: 80, "outside")
+        defer { server.stop() }
+        #expect(try askTCP(from: pod.namespace, IPAddress("192.0.2.1")!, 80) == "outside 192.0.2.2")
+        // The link follows the uplink's MTU.
+        #expect(try node.run { try RouteSocket().link(named: given.hostInterface)?.mtu } == 1400)
+        try await network.teardown()
+        #expect(try node.run { try RouteSocket().routes() }.contains { $0.gateway == IPAddress("192.0.2.1")! })
+    }
+
+    @Test func clusterDNSIsAnsweredOutsideConntrack() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        let pod = try TestPod()
+        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let server = try TestServer(in: node.namespace, port: 53, address: Self.dns, "dns")
+        defer { server.stop() }
+        #expect(try askUDP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
+        #expect(try askTCP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
+        #expect(try askUDP(from: node.namespace, Self.dns, 53) == "dns \(Self.dns)")
+        let tracked = try node.run { try ConntrackSocket().entries(protocolNumber: 17) + ConntrackSocket().entries(protocolNumber: 6) }
+        #expect(!tracked.contains { $0.original.destination == Self.dns })
+        try await network.teardown()
+    }
+
+    @Test func aForeignFlushIsUndone() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        let before = try node.output("nft", "list", "table", "inet", "noded_pods")
+        #expect(before.contains("notrack") && before.contains("masquerade"))
+        try node.command("nft", "flush", "ruleset")
+        #expect(try await eventually { try node.output("nft", "list", "table", "inet", "noded_pods") == before })
+        try await network.teardown()
+    }
+
+    @Test func teardownLeavesNothingAndNeedsNoMemory() async throws {
+        let node = try TestNode()
+        func picture() throws -> String {
+            try node.output("ip -o link | wc -l; ip route; ip -6 route; ip -o -4 addr; nft list ruleset")
+        }
+        try node.command("ip", "link", "set", "lo", "up")
+        let before = try picture()
+        let first = try network(node)
+        try await first.prepareNode()
+        let pods = try (0..<3).map { _ in try TestPod() }
+        for pod in pods { _ = try await first.attach(podUID: pod.uid, pid: pod.pid) }
+        #expect(try picture() != before)
+        let second = try network(node)
+        // The first one's watch over the table would put it back.
+        try await first.teardown()
+        try await second.teardown()
+        try await second.teardown()
+        #expect(try picture() == before)
+    }
+}

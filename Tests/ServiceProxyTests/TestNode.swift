@@ -1,0 +1,1 @@
+../PodNetworkTests/TestNode.swift

@@ -62,7 +62,8 @@ func decoded(_ id: ResourceID, _ text: String) throws -> JSON {
     }
 
     @Test func deploymentAndReplicaSet() throws {
-        let text = #"{"metadata":{"name":"a"},"spec":{"selector":{},"template":{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1"}}}]}}}}"#
+        let text =
+            #"{"metadata":{"name":"a"},"spec":{"selector":{},"template":{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1"}}}]}}}}"#
         let deployment = try decoded(.deployments, text)
         #expect(deployment.at("spec", "replicas") == 1)
         #expect(

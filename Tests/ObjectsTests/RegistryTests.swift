@@ -49,7 +49,8 @@ import Testing
 
     @Test func nodesRegisterWithTheirStatus() throws {
         let declaration = try declaration(.nodes)
-        var node = try declaration.decode(object(#"{"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}}"#)).object
+        var node = try declaration.decode(object(#"{"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}}"#))
+            .object
         declaration.prepareForCreate(&node, uid: "u", now: Timestamp(seconds: 0))
         #expect(node.at("status", "allocatable", "cpu") == "2")
         #expect(node.at("metadata", "generation") == nil)
@@ -71,11 +72,14 @@ import Testing
 
     @Test func nodePortsStay() throws {
         let declaration = try declaration(.services)
-        let text = #"{"metadata":{"name":"a","namespace":"d"},"spec":{"type":"NodePort","clusterIP":"10.43.0.9","ports":[{"port":80,"nodePort":30080}]}}"#
+        let text =
+            #"{"metadata":{"name":"a","namespace":"d"},"spec":{"type":"NodePort","clusterIP":"10.43.0.9","ports":[{"port":80,"nodePort":30080}]}}"#
         var old = try declaration.decode(object(text)).object
         declaration.prepareForCreate(&old, uid: "u", now: Timestamp(seconds: 0))
         #expect(old.at("spec", "clusterIPs") == ["10.43.0.9"] && old.at("spec", "ipFamilies") == ["IPv4"])
-        var new = try declaration.decode(object(#"{"metadata":{"name":"a","namespace":"d"},"spec":{"type":"NodePort","ports":[{"port":80}]}}"#)).object
+        var new = try declaration.decode(
+            object(#"{"metadata":{"name":"a","namespace":"d"},"spec":{"type":"NodePort","ports":[{"port":80}]}}"#)
+        ).object
         declaration.prepareForUpdate(&new, old: old)
         #expect(new.at("spec", "ports")?[0]?["nodePort"] == 30080 && new.at("spec", "clusterIP") == "10.43.0.9")
         new.set("spec", "type", to: "ClusterIP")
@@ -103,7 +107,8 @@ import Testing
     @Test func eventsHaveTwoViews() throws {
         let view = try declaration(.groupEvents)
         #expect(view.storage == .events)
-        let event = try object(#"{"apiVersion":"v1","kind":"Event","involvedObject":{"name":"p"},"message":"hello","count":2}"#)
+        let event = try object(
+            #"{"apiVersion":"v1","kind":"Event","involvedObject":{"name":"p"},"message":"hello","count":2}"#)
         let shown = view.strategy.fromStorage(event)
         #expect(shown["apiVersion"] == "events.k8s.io/v1" && shown["note"] == "hello" && shown["deprecatedCount"] == 2)
         #expect(view.strategy.toStorage(shown) == event)
@@ -161,7 +166,9 @@ import Testing
         while let value = pending.popLast() {
             pending += value.array ?? value.object?.values ?? []
             if let reference = value["$ref"]?.string {
-                #expect(reference.hasPrefix(prefix) && known.contains(String(reference.dropFirst(prefix.count))), "\(reference)")
+                #expect(
+                    reference.hasPrefix(prefix) && known.contains(String(reference.dropFirst(prefix.count))),
+                    "\(reference)")
             }
         }
     }

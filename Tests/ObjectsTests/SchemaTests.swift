@@ -37,11 +37,13 @@ func refusal(_ id: ResourceID, _ text: String, _ validation: FieldValidation = .
         let prefix = "Deployment in version \"v1\" cannot be handled as a Deployment: "
         #expect(
             try refusal(.deployments, #"{"spec":{"replicas":"three"}}"#)
-                == prefix + "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32")
+                == prefix
+                + "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32")
         #expect(
             try refusal(.deployments, #"{"spec":{"replicas":3000000000}}"#)
                 == prefix
-                + "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32")
+                + "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"
+        )
         #expect(
             try refusal(.deployments, #"{"spec":{"replicas":1.5}}"#)
                 == prefix
@@ -62,7 +64,8 @@ func refusal(_ id: ResourceID, _ text: String, _ validation: FieldValidation = .
                 "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels of type string"))
         #expect(
             try refusal(.pods, #"{"spec":{"restartPolicy":1}}"#).hasSuffix(
-                "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"))
+                "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"
+            ))
     }
 
     @Test func textsWithASyntaxAreChecked() throws {

@@ -58,7 +58,8 @@ public enum OpenAPI {
     ) -> JSON {
         var paths = JSONObject()
         var schemas = SchemaWriter(registry: registry, prefix: "#/components/schemas/", isV2: false)
-        for declaration in registry.declarations where declaration.id.group == group
+        for declaration in registry.declarations
+        where declaration.id.group == group
             && declaration.id.version == groupVersion
         {
             for (path, item) in OpenAPIPaths.paths(declaration, &schemas) { paths[path] = item }
@@ -146,7 +147,8 @@ struct SchemaWriter {
         if !definition.required.isEmpty { schema["required"] = .array(definition.required.map(JSON.string)) }
         if definition.isAtomic { schema["x-kubernetes-map-type"] = "atomic" }
         if definition.preservesUnknown { schema["x-kubernetes-preserve-unknown-fields"] = .bool(true) }
-        let kinds = registry.declarations.filter { $0.schema.name == definition.name }.map(\.gvk)
+        let kinds =
+            registry.declarations.filter { $0.schema.name == definition.name }.map(\.gvk)
             + registry.declarations.flatMap(\.subresources).map(\.kind).filter {
                 Registry.schema(of: $0)?.name == definition.name
             }
@@ -175,7 +177,8 @@ struct SchemaWriter {
     ) -> JSON {
         var schema = type(field.type, catalog)
         let isKind = definition.fields.contains { $0.name == "apiVersion" } && definition.field("metadata") != nil
-        let text = Declarations.builtIn.descriptions["\(definition.name).\(field.name)"]
+        let text =
+            Declarations.builtIn.descriptions["\(definition.name).\(field.name)"]
             ?? (isKind ? description(definition.name, field.name) : nil)
         // Nothing may stand beside $ref, so it moves into allOf.
         if schema["$ref"] != nil, text != nil || field.retainKeys || field.defaultValue != nil, !isV2 {

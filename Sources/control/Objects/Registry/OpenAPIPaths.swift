@@ -14,8 +14,10 @@ enum OpenAPIPaths {
             var body = JSONObject(operations)
             let names = ["namespace", "name"].filter { path.contains("{\($0)}") }
             body["parameters"] = .array(
-                names.map { ["name": .string($0), "in": "path", "required": .bool(true), "schema": ["type": "string"]] }
-                    .map { schemas.isV2 ? flat($0) : $0 })
+                names.map {
+                    ["name": .string($0), "in": "path", "required": .bool(true), "schema": ["type": "string"]]
+                }
+                .map { schemas.isV2 ? flat($0) : $0 })
             result.append((path, .object(body)))
         }
         let body = schemas.reference(declaration.schema)

@@ -15,7 +15,8 @@ public struct PodStrategy: ResourceStrategy {
     public func fieldValue(_ label: String, of object: JSON) -> String {
         switch label {
         case "spec.hostNetwork": object.at("spec", "hostNetwork")?.bool == true ? "true" : "false"
-        case "status.podIPs": (object.at("status", "podIPs")?.array ?? []).compactMap { $0["ip"]?.string }.joined(separator: ",")
+        case "status.podIPs":
+            (object.at("status", "podIPs")?.array ?? []).compactMap { $0["ip"]?.string }.joined(separator: ",")
         default: object.fieldText(label)
         }
     }
@@ -95,7 +96,8 @@ public struct PodStrategy: ResourceStrategy {
     public static func bind(_ pod: JSON, _ binding: JSON) throws(APIStatus) -> JSON {
         let name = pod.at("metadata", "name")?.string ?? ""
         if pod.at("metadata", "deletionTimestamp") != nil {
-            throw APIStatus.conflict(Self.podsBinding, name, "pod \(name) is being deleted, cannot be assigned to a host")
+            throw APIStatus.conflict(
+                Self.podsBinding, name, "pod \(name) is being deleted, cannot be assigned to a host")
         }
         let node = pod.at("spec", "nodeName")?.string ?? ""
         if !node.isEmpty {

@@ -125,7 +125,8 @@ enum ContainerRules {
                 if context.hostNetwork, host != number {
                     errors.append(
                         .invalid(
-                            path.child("hostPort"), .int(host), "must match `containerPort` when `hostNetwork` is true"))
+                            path.child("hostPort"), .int(host), "must match `containerPort` when `hostNetwork` is true")
+                    )
                 }
             }
             if let ip = port["hostIP"]?.string, !ip.isEmpty, !Rules.isIP(ip) {

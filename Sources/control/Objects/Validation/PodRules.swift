@@ -52,7 +52,8 @@ enum PodRules {
                 errors.append(.required(path, "must provide `dnsConfig` when `dnsPolicy` is None"))
             } else if servers.isEmpty {
                 errors.append(
-                    .required(path.child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None"))
+                    .required(
+                        path.child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None"))
             }
         }
         if servers.count > 3 {
@@ -296,7 +297,9 @@ enum PodRules {
             if !(0...Int64(Int32.max) ~= now) {
                 return [.invalid(path, .int(now), "must be between 0 and 2147483647, inclusive")]
             }
-            if let then, then < now { return [.invalid(path, .int(now), "must be less than or equal to previous value")] }
+            if let then, then < now {
+                return [.invalid(path, .int(now), "must be less than or equal to previous value")]
+            }
         } else if then != nil {
             return [.invalid(path, .null, "must not update from a positive integer to nil value")]
         }
@@ -333,7 +336,8 @@ enum PodRules {
         let keys = Set((now.object?.keys ?? []) + (then.object?.keys ?? [])).sorted()
         return keys.flatMap { key -> [String] in
             if now[key] == then[key] { return [] }
-            return (then[key].map { ["- \(key): \($0.text)"] } ?? []) + (now[key].map { ["+ \(key): \($0.text)"] } ?? [])
+            return (then[key].map { ["- \(key): \($0.text)"] } ?? [])
+                + (now[key].map { ["+ \(key): \($0.text)"] } ?? [])
         }
     }
 
@@ -365,7 +369,8 @@ enum PodRules {
             let name = container["name"]
             guard let index = now.firstIndex(where: { $0["name"] == name }) else {
                 errors.append(
-                    .forbidden(path, "existing ephemeral containers \(Quote.go(name?.string ?? "")) may not be removed\n"))
+                    .forbidden(
+                        path, "existing ephemeral containers \(Quote.go(name?.string ?? "")) may not be removed\n"))
                 continue
             }
             if now[index] != container {

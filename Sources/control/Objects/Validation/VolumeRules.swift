@@ -94,7 +94,9 @@ enum VolumeRules {
 
     private static func downward(_ source: JSON, _ path: FieldPath) -> [FieldError] {
         var errors: [FieldError] = []
-        let allowed = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"]
+        let allowed = [
+            "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid",
+        ]
         for (index, item) in (source["items"]?.array ?? []).enumerated() {
             let path = path.child("items")[index]
             errors += filePath(item["path"]?.string ?? "", path.child("path"))
@@ -141,12 +143,15 @@ enum VolumeRules {
                 if seconds < 600 {
                     errors.append(
                         .invalid(
-                            own.child("expirationSeconds"), .int(seconds), "may not specify a duration less than 10 minutes"))
+                            own.child("expirationSeconds"), .int(seconds),
+                            "may not specify a duration less than 10 minutes"))
                 }
                 errors += filePath(part["path"]?.string ?? "", own.child("path"))
             default: break
             }
-            let paths = (part["items"]?.array ?? []).compactMap { $0["path"]?.string } + [part["path"]?.string].compactMap(\.self)
+            let paths =
+                (part["items"]?.array ?? []).compactMap { $0["path"]?.string }
+                + [part["path"]?.string].compactMap(\.self)
             for place in paths where !places.insert(place).inserted {
                 errors.append(
                     .invalid(own, .string(place), "conflicting duplicate paths"))

@@ -84,7 +84,8 @@ enum WorkloadRules {
         }
         if !(spec?["ephemeralContainers"]?.array ?? []).isEmpty {
             errors.append(
-                .forbidden(path.child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+                .forbidden(
+                    path.child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
         }
         return errors
     }

@@ -8,7 +8,7 @@
 //
 // Nothing here listens or knows TLS; Transport does.
 
-public import Client
+internal import Client
 public import HTTP
 public import Logging
 public import Objects

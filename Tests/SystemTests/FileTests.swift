@@ -146,6 +146,8 @@ private final class OrderedLog: Sendable {
     var threads: Set<String> { state.withLock { $0.threads } }
     func append(_ number: Int) {
         let thread = Files.symlinkTarget("/proc/thread-self") ?? ""
-        state.withLock { $0.numbers.append(number); $0.threads.insert(thread) }
+        state.withLock {
+            $0.numbers.append(number); $0.threads.insert(thread)
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(struct open_how) == 24, "struct open_how of openat2(2)");
+_Static_assert(sizeof(struct sock_filter) == 8, "struct sock_filter of seccomp(2)");
 _Static_assert(sizeof(struct mount_attr) == 32, "struct mount_attr of mount_setattr(2)");
 _Static_assert(KERNEL_RESOLVE_IN_ROOT == RESOLVE_IN_ROOT && KERNEL_RESOLVE_NO_MAGICLINKS == RESOLVE_NO_MAGICLINKS
                    && KERNEL_RESOLVE_NO_XDEV == RESOLVE_NO_XDEV && KERNEL_RESOLVE_NO_SYMLINKS == RESOLVE_NO_SYMLINKS
@@ -74,6 +77,12 @@ int kernel_setns(int fd, int kinds) { return setns(fd, kinds); }
 int kernel_unshare(int kinds) { return unshare(kinds); }
 int kernel_clone_flag_newnet(void) { return CLONE_NEWNET; }
 int kernel_clone_flag_newns(void) { return CLONE_NEWNS; }
+
+int kernel_install_filter(const void *program, size_t size) {
+    struct sock_fprog filter = {.len = (unsigned short)(size / sizeof(struct sock_filter)),
+                                .filter = (struct sock_filter *)program};
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}
 
 int kernel_open_tree(int directory, const char *path, unsigned flags) {
     return open_tree(directory, path, flags | OPEN_TREE_CLOEXEC);

@@ -109,7 +109,7 @@ public struct Cgroup: Hashable, Sendable, CustomStringConvertible {
     public func kill() throws(CgroupError) {
         do throws(CgroupError) {
             try write("cgroup.kill", "1")
-        } catch where error.errno == .ENOENT && !exists {}
+        } catch  where error.errno == .ENOENT && !exists {}
     }
 
     /// Stops (or lets go on) every process in the group and below, and returns when that has happened.
@@ -125,6 +125,8 @@ public struct Cgroup: Hashable, Sendable, CustomStringConvertible {
         /// Whether a living process is in the group or below.
         public let populated: Bool
         public let frozen: Bool
+
+        public init(populated: Bool, frozen: Bool) { (self.populated, self.frozen) = (populated, frozen) }
     }
 
     public func events() throws(CgroupError) -> Events { Events(try keyed("cgroup.events")) }
@@ -187,7 +189,7 @@ public struct Cgroup: Hashable, Sendable, CustomStringConvertible {
         for child in try children() { try child.removeEmpty() }
         do throws(SystemError) {
             try systemCall("rmdir", directory) { rmdir(directory) }
-        } catch where error.errno == .ENOENT {
+        } catch  where error.errno == .ENOENT {
             return
         } catch {
             throw CgroupError(action: "remove", cgroup: path, errno: error.errno)
@@ -239,8 +241,7 @@ public struct Cgroup: Hashable, Sendable, CustomStringConvertible {
 
 extension Cgroup.Events {
     fileprivate init(_ values: [String: UInt64]) {
-        populated = values["populated"] == 1
-        frozen = values["frozen"] == 1
+        self.init(populated: values["populated"] == 1, frozen: values["frozen"] == 1)
     }
 }
 

@@ -43,8 +43,9 @@ public struct CgroupTree: Sendable {
 
     /// Finds the tree through mountinfo. Throws ENODEV when there is none.
     public static func find() throws -> CgroupTree {
-        guard let mount = try MountTable.read().last(where: { $0.fileSystem == "cgroup2" && $0.root == "/" })
-            ?? MountTable.read().last(where: { $0.fileSystem == "cgroup2" })
+        guard
+            let mount = try MountTable.read().last(where: { $0.fileSystem == "cgroup2" && $0.root == "/" })
+                ?? MountTable.read().last(where: { $0.fileSystem == "cgroup2" })
         else { throw CgroupError(action: "find the v2 mount of", cgroup: "/", errno: .ENODEV) }
         let names = try Files.readText(mount.point + "/cgroup.controllers")
         return CgroupTree(

@@ -23,7 +23,9 @@ enum MemoryController: CgroupController {
     }
 
     static func read(_ cgroup: Cgroup, into stats: inout CgroupStats) {
-        guard let current = cgroup.number("memory.current"), let values = try? cgroup.keyed("memory.stat") else { return }
+        guard let current = cgroup.number("memory.current"), let values = try? cgroup.keyed("memory.stat") else {
+            return
+        }
         let inactive = values["inactive_file"] ?? 0
         stats.memoryCurrent = current
         stats.memoryWorkingSet = current > inactive ? current - inactive : 0
@@ -48,6 +50,7 @@ extension Cgroup {
     public func memoryEvents() -> MemoryEvents? {
         guard let values = try? keyed("memory.events") else { return nil }
         return MemoryEvents(
-            outOfMemory: values["oom"] ?? 0, killed: values["oom_kill"] ?? 0, groupKilled: values["oom_group_kill"] ?? 0)
+            outOfMemory: values["oom"] ?? 0, killed: values["oom_kill"] ?? 0, groupKilled: values["oom_group_kill"] ?? 0
+        )
     }
 }

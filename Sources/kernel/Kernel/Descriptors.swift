@@ -51,6 +51,8 @@ public struct PeerCredentials: Hashable, Sendable {
     public let pid: Int32
     public let uid: UInt32
     public let gid: UInt32
+
+    public init(pid: Int32, uid: UInt32, gid: UInt32) { (self.pid, self.uid, self.gid) = (pid, uid, gid) }
 }
 
 /// Unix sockets by path. No abstract names: those are reachable from every pod with hostNetwork (CVE-2020-15257).

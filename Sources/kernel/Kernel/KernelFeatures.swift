@@ -73,7 +73,9 @@ public struct KernelFeatures: Sendable {
             if !present { problems.append(Problem(what: what, fix: fix)) }
         }
         let newer = "noded needs Linux 5.14 or newer, this is \(release)"
-        need(missingCapabilities.isEmpty, "missing rights (\(missingCapabilities.joined(separator: ", ")))", "run as root")
+        need(
+            missingCapabilities.isEmpty, "missing rights (\(missingCapabilities.joined(separator: ", ")))",
+            "run as root")
         need(hasPidfd, "no pidfd_open(2)", newer)
         need(hasOpenat2, "no openat2(2)", newer)
         need(hasMountAPI, "no open_tree(2)", newer)

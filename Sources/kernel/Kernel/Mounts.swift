@@ -51,15 +51,18 @@ public enum Mounts {
         do throws(SystemError) {
             for (key, value) in options {
                 try systemCall("fsconfig \(key)", "\(fileSystem) \(value ?? "")") {
-                    if let value { kernel_fsconfig_string(context.raw, key, value) } else {
+                    if let value {
+                        kernel_fsconfig_string(context.raw, key, value)
+                    } else {
                         kernel_fsconfig_flag(context.raw, key)
                     }
                 }
             }
             try systemCall("fsconfig create", fileSystem) { kernel_fsconfig_create(context.raw) }
-            return FileDescriptor(owning: try systemCall("fsmount", fileSystem) {
-                kernel_fsmount(context.raw, UInt32(attributes.rawValue))
-            })
+            return FileDescriptor(
+                owning: try systemCall("fsmount", fileSystem) {
+                    kernel_fsmount(context.raw, UInt32(attributes.rawValue))
+                })
         } catch {
             throw MountError(failure: error, explanation: messages(context))
         }
@@ -75,7 +78,9 @@ public enum Mounts {
         if let upper, let work { options += [("upperdir", upper), ("workdir", work)] }
         do {
             return try create("overlay", options, attributes: attributes)
-        } catch let error as MountError where error.failure.call == "fsconfig lowerdir+" && error.failure.errno == .EINVAL {
+        } catch let error as MountError
+            where error.failure.call == "fsconfig lowerdir+" && error.failure.errno == .EINVAL
+        {
             options.removeAll { $0.key == "lowerdir+" }
             let escaped = layers.map { $0.replacing("\\", with: "\\\\").replacing(":", with: "\\:") }
             options.insert(("lowerdir", escaped.joined(separator: ":")), at: 1)
@@ -97,14 +102,17 @@ public enum Mounts {
         try clone(path, at: AT_FDCWD, recursive)
     }
 
-    private static func clone(_ path: String, at directory: Int32, _ recursive: Bool) throws(SystemError) -> FileDescriptor {
+    private static func clone(_ path: String, at directory: Int32, _ recursive: Bool) throws(SystemError)
+        -> FileDescriptor
+    {
         // OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_RECURSIVE
         let flags: UInt32 = 0x1 | 0x100 | (path.isEmpty ? 0x1000 : 0) | (recursive ? 0x8000 : 0)
         return FileDescriptor(owning: try systemCall("open_tree", path) { kernel_open_tree(directory, path, flags) })
     }
 
     /// Attaches a detached mount on top of an opened place (O_PATH is enough).
-    public static func attach(_ mount: borrowing FileDescriptor, to place: borrowing FileDescriptor) throws(SystemError) {
+    public static func attach(_ mount: borrowing FileDescriptor, to place: borrowing FileDescriptor) throws(SystemError)
+    {
         let (from, to) = (mount.raw, place.raw)
         try systemCall("move_mount", "fd \(to)") { kernel_move_mount(from, to, "") }
     }
@@ -132,7 +140,7 @@ public enum Mounts {
         do throws(SystemError) {
             try systemCall("umount2", path) { kernel_umount(path, detach ? 1 : 0) }
             return true
-        } catch where error.errno == .EINVAL || error.errno == .ENOENT {
+        } catch  where error.errno == .EINVAL || error.errno == .ENOENT {
             return false
         }
     }

@@ -109,12 +109,25 @@ public final class ProcessHandle: Sendable {
     }
 }
 
+/// What a thread forbids itself.
+public enum SystemCallFilter {
+    /// Installs a seccomp program (an array of struct sock_filter) on the calling thread and its later children, for
+    /// good. Throws EINVAL when the kernel does not accept it, EACCES without CAP_SYS_ADMIN or no_new_privs.
+    public static func install(_ program: [UInt8]) throws(SystemError) {
+        try systemCall("seccomp SECCOMP_SET_MODE_FILTER", "\(program.count / 8) instructions") {
+            program.withUnsafeBytes { kernel_install_filter($0.baseAddress, $0.count) }
+        }
+    }
+}
+
 /// Signals by name, as signal(7), images (STOPSIGNAL) and Kubernetes (lifecycle.stopSignal) write them.
 public enum Signal {
     /// x86_64 and aarch64 share these numbers.
     private static let names: [String] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM",
+        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH",
+        "IO",
         "PWR", "SYS",
     ]
     public static let hangUp: Int32 = 1

@@ -41,7 +41,9 @@ public struct RootedDirectory: Sendable {
         let file = try open(path)
         var status = stat()
         try systemCall("fstat", name(path)) { fstat(file.raw, &status) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError("read a file that is none", name(path), .EINVAL) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw SystemError("read a file that is none", name(path), .EINVAL)
+        }
         return try file.readAll(limit: limit)
     }
 
@@ -82,7 +84,8 @@ public struct RootedDirectory: Sendable {
         let device = status.st_rdev
         return Attributes(
             kind: kind, mode: UInt32(status.st_mode & 0o7777), uid: status.st_uid, gid: status.st_gid,
-            size: Int(status.st_size), deviceMajor: UInt32(device >> 8 & 0xfff), deviceMinor: UInt32(device & 0xff | device >> 12 & 0xfff00))
+            size: Int(status.st_size), deviceMajor: UInt32(device >> 8 & 0xfff),
+            deviceMinor: UInt32(device & 0xff | device >> 12 & 0xfff00))
     }
 
     public func symlinkTarget(_ path: String) throws(SystemError) -> String {
@@ -112,7 +115,7 @@ public struct RootedDirectory: Sendable {
             do throws(SystemError) {
                 current = try open(present.isEmpty ? "." : present.joined(separator: "/"), [.path, .directory])
                 break
-            } catch where error.errno == .ENOENT && !present.isEmpty {
+            } catch  where error.errno == .ENOENT && !present.isEmpty {
                 missing.append(present.removeLast())
             }
         }
@@ -121,7 +124,7 @@ public struct RootedDirectory: Sendable {
             let folder = current.raw
             do throws(SystemError) {
                 try systemCall("mkdirat", name(path)) { mkdirat(folder, String(component), mode_t(mode)) }
-            } catch where error.errno == .EEXIST {}
+            } catch  where error.errno == .EEXIST {}
             // A link that appeared (or dangled) here is refused: O_NOFOLLOW with O_DIRECTORY gives ENOTDIR.
             current = try current.open(String(component), [.path, .directory, .noFollow])
         }
@@ -131,9 +134,10 @@ public struct RootedDirectory: Sendable {
     /// A new regular file; EEXIST when the name is taken, also by a link.
     public func createFile(_ path: String, mode: UInt32 = 0o644) throws(SystemError) -> FileDescriptor {
         try inFolder(of: path) { (folder, last) throws(SystemError) in
-            FileDescriptor(owning: try systemCall("create", name(path)) {
-                openat(folder, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(mode))
-            })
+            FileDescriptor(
+                owning: try systemCall("create", name(path)) {
+                    openat(folder, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(mode))
+                })
         }
     }
 
@@ -182,7 +186,9 @@ public struct RootedDirectory: Sendable {
     public func setExtendedAttribute(_ path: String, _ attribute: String, _ value: [UInt8]) throws(SystemError) {
         try act("setxattr \(attribute)", path) { folder, last in
             // The folder is fixed by descriptor; lsetxattr does not follow the last name.
-            value.withUnsafeBytes { kernel_lsetxattr("/proc/self/fd/\(folder)/\(last)", attribute, $0.baseAddress, $0.count) }
+            value.withUnsafeBytes {
+                kernel_lsetxattr("/proc/self/fd/\(folder)/\(last)", attribute, $0.baseAddress, $0.count)
+            }
         }
     }
 
@@ -193,17 +199,17 @@ public struct RootedDirectory: Sendable {
         do throws(SystemError) {
             do throws(SystemError) {
                 try act("unlinkat", path) { unlinkat($0, $1, 0) }
-            } catch where error.errno == .EISDIR || error.errno == .EPERM {
+            } catch  where error.errno == .EISDIR || error.errno == .EPERM {
                 try act("unlinkat", path) { unlinkat($0, $1, Int32(AT_REMOVEDIR)) }
             }
-        } catch where error.errno == .ENOENT {}
+        } catch  where error.errno == .ENOENT {}
     }
 
     /// Removes a name with everything below it, without following links; what is not there is fine.
     public func removeTree(_ path: String) throws(SystemError) {
         do throws(SystemError) {
             try remove(path)
-        } catch where error.errno == .ENOTEMPTY {
+        } catch  where error.errno == .ENOTEMPTY {
             try Files.empty(try open(path, [.read, .directory, .noFollow]), path: name(path))
             try remove(path)
         }
@@ -224,10 +230,12 @@ public struct RootedDirectory: Sendable {
         let path = path.isEmpty ? "." : path
         for attempt in 0... {
             do throws(SystemError) {
-                return FileDescriptor(owning: try systemCall("openat2", name(path)) {
-                    kernel_openat2(
-                        descriptor.raw, path, flags, UInt64(mode), KERNEL_RESOLVE_IN_ROOT | KERNEL_RESOLVE_NO_MAGICLINKS)
-                })
+                return FileDescriptor(
+                    owning: try systemCall("openat2", name(path)) {
+                        kernel_openat2(
+                            descriptor.raw, path, flags, UInt64(mode),
+                            KERNEL_RESOLVE_IN_ROOT | KERNEL_RESOLVE_NO_MAGICLINKS)
+                    })
             } catch {
                 if error.errno != .EAGAIN || attempt == 127 { throw error }
             }

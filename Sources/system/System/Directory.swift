@@ -46,7 +46,8 @@ enum Directory {
     }
 
     private static func remove(
-        _ name: String, in directory: borrowing FileDescriptor, top: borrowing FileDescriptor, device: dev_t, depth: Int,
+        _ name: String, in directory: borrowing FileDescriptor, top: borrowing FileDescriptor, device: dev_t,
+        depth: Int,
         path: String
     ) throws(SystemError) {
         if unlinkat(directory.raw, name, 0) == 0 { return }
@@ -69,15 +70,15 @@ enum Directory {
         }
         do throws(SystemError) {
             try systemCall("rmdir", path) { unlinkat(directory.raw, name, Int32(AT_REMOVEDIR)) }
-        } catch where error.errno == .ENOENT {}
+        } catch  where error.errno == .ENOENT {}
     }
 
-    /// Throws EBUSY when a mount point of this mount namespace lies at or below the path.
+    /// Throws EBUSY when a mount point of the calling thread's mount namespace lies at or below the path.
     static func refuseMounts(_ path: String) throws(SystemError) {
         guard let resolved = realpath(path, nil) else { throw SystemError("realpath", path, .current) }
         let root = Array(String(cString: resolved).utf8)
         free(resolved)
-        let mounts = try Files.read("/proc/self/mountinfo")
+        let mounts = try Files.read("/proc/thread-self/mountinfo")
         for line in mounts.split(separator: UInt8(ascii: "\n")) {
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
             guard fields.count > 4 else { continue }

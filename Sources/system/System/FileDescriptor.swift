@@ -53,18 +53,20 @@ public struct FileDescriptor: ~Copyable, Sendable {
     public static func open(
         _ path: String, _ flags: OpenFlags = .read, mode: UInt32 = 0o600
     ) throws(SystemError) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall("open", path) {
-            Glibc.open(path, flags.rawValue | O_CLOEXEC | O_NOCTTY, mode_t(mode))
-        })
+        FileDescriptor(
+            owning: try systemCall("open", path) {
+                Glibc.open(path, flags.rawValue | O_CLOEXEC | O_NOCTTY, mode_t(mode))
+            })
     }
 
     /// openat(2): `name` is relative to this directory.
     public func open(
         _ name: String, _ flags: OpenFlags = .read, mode: UInt32 = 0o600
     ) throws(SystemError) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall("openat", name) {
-            openat(raw, name, flags.rawValue | O_CLOEXEC | O_NOCTTY, mode_t(mode))
-        })
+        FileDescriptor(
+            owning: try systemCall("openat", name) {
+                openat(raw, name, flags.rawValue | O_CLOEXEC | O_NOCTTY, mode_t(mode))
+            })
     }
 
     /// A second descriptor for the same open file (shared offset), close-on-exec as well.

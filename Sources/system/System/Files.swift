@@ -104,7 +104,7 @@ public enum Files {
     public static func remove(_ path: String) throws(SystemError) {
         do throws(SystemError) {
             try systemCall("unlink", path) { unlink(path) }
-        } catch where error.errno == .ENOENT {}
+        } catch  where error.errno == .ENOENT {}
     }
 
     public static func setMode(_ path: String, _ mode: UInt32) throws(SystemError) {
@@ -116,7 +116,8 @@ public enum Files {
     }
 
     /// Length in bytes and time of the last change of what the path leads to.
-    public static func attributes(_ path: String) throws(SystemError) -> (size: Int, modified: Timestamp, mode: UInt32) {
+    public static func attributes(_ path: String) throws(SystemError) -> (size: Int, modified: Timestamp, mode: UInt32)
+    {
         var status = stat()
         try systemCall("stat", path) { stat(path, &status) }
         let time = status.st_mtim
@@ -175,8 +176,12 @@ public enum Files {
     public static func parent(of path: String) -> String {
         var end = path.utf8.endIndex
         let bytes = path.utf8
-        while end > bytes.startIndex, bytes[bytes.index(before: end)] == UInt8(ascii: "/") { end = bytes.index(before: end) }
-        guard let slash = path[..<end].lastIndex(of: "/") else { return end == bytes.startIndex && !path.isEmpty ? "/" : "." }
+        while end > bytes.startIndex, bytes[bytes.index(before: end)] == UInt8(ascii: "/") {
+            end = bytes.index(before: end)
+        }
+        guard let slash = path[..<end].lastIndex(of: "/") else {
+            return end == bytes.startIndex && !path.isEmpty ? "/" : "."
+        }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }

@@ -180,7 +180,8 @@ public struct CIDR: Hashable, Sendable, CustomStringConvertible {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(parts[0]) else { return nil }
         let digits = parts[1].utf8
-        guard (1...3).contains(digits.count), digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+        guard (1...3).contains(digits.count),
+            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
             digits.count == 1 || digits.first != UInt8(ascii: "0"),
             let length = Int(parts[1]), length <= address.bitWidth
         else { return nil }
@@ -197,7 +198,9 @@ public struct CIDR: Hashable, Sendable, CustomStringConvertible {
         switch address {
         case .v4(let value): return .v4(hostBits == 32 ? .max : value | (1 << UInt32(hostBits)) - 1)
         case .v6(let hi, let lo):
-            if hostBits >= 64 { return .v6(hi: hostBits == 128 ? .max : hi | (1 << UInt64(hostBits - 64)) - 1, lo: .max) }
+            if hostBits >= 64 {
+                return .v6(hi: hostBits == 128 ? .max : hi | (1 << UInt64(hostBits - 64)) - 1, lo: .max)
+            }
             return .v6(hi: hi, lo: lo | (1 << UInt64(hostBits)) - 1)
         }
     }
@@ -234,19 +237,24 @@ public struct CIDR: Hashable, Sendable, CustomStringConvertible {
 
     /// The ranges of `prefixLength` bits that this one consists of, in order. At most 65,536 of them may come out.
     public func subnets(prefixLength: Int) -> [CIDR] {
-        precondition(prefixLength >= self.prefixLength && prefixLength <= address.bitWidth, "/\(prefixLength) in \(self)")
+        precondition(
+            prefixLength >= self.prefixLength && prefixLength <= address.bitWidth, "/\(prefixLength) in \(self)")
         precondition(prefixLength - self.prefixLength <= 16, "too many /\(prefixLength) in \(self)")
-        return (0..<UInt64(1) << UInt64(prefixLength - self.prefixLength)).map { subnet(at: $0, prefixLength: prefixLength) }
+        return (0..<UInt64(1) << UInt64(prefixLength - self.prefixLength)).map {
+            subnet(at: $0, prefixLength: prefixLength)
+        }
     }
 
     /// Number `index` of the ranges of `prefixLength` bits within this one.
     public func subnet(at index: UInt64, prefixLength: Int) -> CIDR {
         let bits = prefixLength - self.prefixLength
-        precondition(bits >= 0 && prefixLength <= address.bitWidth && (bits >= 64 || index >> UInt64(bits) == 0),
+        precondition(
+            bits >= 0 && prefixLength <= address.bitWidth && (bits >= 64 || index >> UInt64(bits) == 0),
             "subnet \(index) of /\(prefixLength) in \(self)")
         let shift = UInt64(address.bitWidth - prefixLength)
         switch address {
-        case .v4(let value): return CIDR(.v4(value | UInt32(truncatingIfNeeded: index << shift)), prefixLength: prefixLength)
+        case .v4(let value):
+            return CIDR(.v4(value | UInt32(truncatingIfNeeded: index << shift)), prefixLength: prefixLength)
         case .v6(let hi, let lo):
             let high = shift >= 64 ? index << (shift - 64) : (shift == 0 ? 0 : index >> (64 - shift))
             return CIDR(.v6(hi: hi | high, lo: lo | (shift >= 64 ? 0 : index << shift)), prefixLength: prefixLength)

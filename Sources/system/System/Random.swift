@@ -27,7 +27,8 @@ public enum Random {
     /// What Kubernetes appends to generateName: no vowels and no digits that look like letters, so no words appear.
     public static func nameSuffix(_ count: Int = 5) -> String {
         let alphabet = Array("bcdfghjklmnpqrstvwxz2456789".utf8)
-        return String(decoding: (0..<count).map { _ in alphabet[Int(uniform(below: UInt64(alphabet.count)))] }, as: UTF8.self)
+        return String(
+            decoding: (0..<count).map { _ in alphabet[Int(uniform(below: UInt64(alphabet.count)))] }, as: UTF8.self)
     }
 
     /// Every value in 0..<bound equally likely. `bound` must be positive.

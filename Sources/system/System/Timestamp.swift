@@ -116,7 +116,9 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
         if !skip("Zz") {
             guard position < bytes.count, skip("+-") else { return nil }
             let sign = bytes[position - 1] == UInt8(ascii: "-") ? -1 : 1
-            guard let hours = number(2), skip(":"), let minutes = number(2), hours < 24, minutes < 60 else { return nil }
+            guard let hours = number(2), skip(":"), let minutes = number(2), hours < 24, minutes < 60 else {
+                return nil
+            }
             offset = sign * (hours * 3600 + minutes * 60)
         }
         guard position == bytes.count else { return nil }

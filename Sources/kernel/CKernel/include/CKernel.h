@@ -36,6 +36,9 @@ int kernel_unshare(int kinds);
 int kernel_clone_flag_newnet(void);
 int kernel_clone_flag_newns(void);
 
+// Installs an array of struct sock_filter on the calling thread, for good (seccomp(2)).
+int kernel_install_filter(const void *program, size_t size);
+
 // Mounts (fsopen(2), mount_setattr(2), move_mount(2), open_tree(2)).
 int kernel_open_tree(int directory, const char *path, unsigned flags);
 int kernel_move_mount(int mount, int directory, const char *path);

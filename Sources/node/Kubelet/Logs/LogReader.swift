@@ -4,7 +4,7 @@
 // /proc/self/fd says so, and the next generation follows: nothing is lost or shown twice, which is the usual fault of
 // readers that reopen a path. Following sleeps on inotify and looks once a second whether the container is over.
 
-public import Kernel
+import Kernel
 public import System
 
 /// PodLogOptions v1.

@@ -50,7 +50,10 @@ private struct PodLikeSchema: PatchSchema {
         (#"{"a":{"b":1},"c":{}}"#, #"[{"op":"move","from":"/a/b","path":"/c/d"}]"#, #"{"a":{},"c":{"d":1}}"#),
         (#"{"a":[1,2,3,4]}"#, #"[{"op":"move","from":"/a/1","path":"/a/3"}]"#, #"{"a":[1,3,4,2]}"#),
         (#"{"a":{"b":1}}"#, #"[{"op":"copy","from":"/a","path":"/c"}]"#, #"{"a":{"b":1},"c":{"b":1}}"#),
-        (#"{"a/b":1,"m~n":2}"#, #"[{"op":"test","path":"/a~1b","value":1.0},{"op":"remove","path":"/m~0n"}]"#, #"{"a/b":1}"#),
+        (
+            #"{"a/b":1,"m~n":2}"#, #"[{"op":"test","path":"/a~1b","value":1.0},{"op":"remove","path":"/m~0n"}]"#,
+            #"{"a/b":1}"#
+        ),
         (#"{"~1":1}"#, #"[{"op":"remove","path":"/~01"}]"#, "{}"),
         (#"{"a":1}"#, #"[{"op":"replace","path":"","value":{"b":2}}]"#, #"{"b":2}"#),
         (#"{"":1}"#, #"[{"op":"replace","path":"/","value":2}]"#, #"{"":2}"#),
@@ -62,8 +65,10 @@ private struct PodLikeSchema: PatchSchema {
         #"{}"#, #"[{"path":"/a"}]"#, #"[{"op":"jump","path":"/a"}]"#, #"[{"op":"add","path":"/x"}]"#,
         #"[{"op":"remove","path":"/gone"}]"#, #"[{"op":"replace","path":"/gone","value":1}]"#,
         #"[{"op":"add","path":"/gone/x","value":1}]"#, #"[{"op":"add","path":"/l/3","value":1}]"#,
-        #"[{"op":"add","path":"/l/01","value":1}]"#, #"[{"op":"remove","path":"/l/-"}]"#, #"[{"op":"test","path":"/a","value":2}]"#,
-        #"[{"op":"add","path":"a","value":1}]"#, #"[{"op":"move","from":"/o","path":"/o/x"}]"#, #"[{"op":"remove","path":""}]"#,
+        #"[{"op":"add","path":"/l/01","value":1}]"#, #"[{"op":"remove","path":"/l/-"}]"#,
+        #"[{"op":"test","path":"/a","value":2}]"#,
+        #"[{"op":"add","path":"a","value":1}]"#, #"[{"op":"move","from":"/o","path":"/o/x"}]"#,
+        #"[{"op":"remove","path":""}]"#,
         #"[{"op":"add","path":"/a/b","value":1}]"#,
     ]) func jsonPatchRefuses(patch: String) throws {
         let target = try JSON.parse(#"{"a":1,"l":[1,2],"o":{}}"#)
@@ -98,49 +103,75 @@ private struct PodLikeSchema: PatchSchema {
               - {name: a, env: [{name: Y, value: "5"}, {name: X, $patch: delete}]}
               tolerations: [{key: new}]
             """)
-        #expect(result == (try json("""
-            spec:
-              containers:
-              - {name: b, image: three}
-              - {name: c, image: four}
-              - {name: a, image: one, env: [{name: Y, value: "5"}]}
-              tolerations: [{key: new}]
-            """)))
+        #expect(
+            result
+                == (try json(
+                    """
+                    spec:
+                      containers:
+                      - {name: b, image: three}
+                      - {name: c, image: four}
+                      - {name: a, image: one, env: [{name: Y, value: "5"}]}
+                      tolerations: [{key: new}]
+                    """)))
     }
 
     @Test func whatOnlyTheServerHasStaysWhereItStood() throws {
         let live = "spec: {containers: [{name: first}, {name: a}, {name: injected}, {name: b}, {name: last}]}"
-        func names(_ value: JSON) -> [String] { value.at("spec", "containers")?.array?.compactMap { $0["name"]?.string } ?? [] }
-        #expect(names(try strategic(live, "spec: {containers: [{name: a, x: 1}, {name: b, x: 1}]}"))
-            == ["first", "a", "injected", "b", "last"])
-        #expect(names(try strategic(
-            live, "spec: {$setElementOrder/containers: [{name: b}, {name: new}, {name: a}], containers: [{name: new}]}"))
-            == ["first", "injected", "b", "new", "a", "last"])
-        #expect(names(try strategic("spec: {containers: [{name: a}, {name: b}]}",
-            "spec: {$setElementOrder/containers: [{name: b}, {name: a}]}")) == ["b", "a"])
+        func names(_ value: JSON) -> [String] {
+            value.at("spec", "containers")?.array?.compactMap { $0["name"]?.string } ?? []
+        }
+        #expect(
+            names(try strategic(live, "spec: {containers: [{name: a, x: 1}, {name: b, x: 1}]}"))
+                == ["first", "a", "injected", "b", "last"])
+        #expect(
+            names(
+                try strategic(
+                    live,
+                    "spec: {$setElementOrder/containers: [{name: b}, {name: new}, {name: a}], containers: [{name: new}]}"
+                ))
+                == ["first", "injected", "b", "new", "a", "last"])
+        #expect(
+            names(
+                try strategic(
+                    "spec: {containers: [{name: a}, {name: b}]}",
+                    "spec: {$setElementOrder/containers: [{name: b}, {name: a}]}")) == ["b", "a"])
     }
 
     @Test func directives() throws {
-        #expect(try strategic("spec: {containers: [{name: a}, {name: b}]}",
-            "spec: {containers: [{name: c}, {$patch: replace}]}") == json("spec: {containers: [{name: c}]}"))
-        #expect(try strategic("spec: {containers: [{name: a}, {name: b}]}",
-            "spec: {containers: [{name: a, $patch: delete}]}") == json("spec: {containers: [{name: b}]}"))
-        #expect(try strategic("spec: {finalizers: [a, b, c]}",
-            "spec: {$deleteFromPrimitiveList/finalizers: [b], $setElementOrder/finalizers: [d, a, c], finalizers: [d]}")
-            == json("spec: {finalizers: [d, a, c]}"))
-        #expect(try strategic("spec: {strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}}",
-            "spec: {strategy: {$retainKeys: [type], type: Recreate}}") == json("spec: {strategy: {type: Recreate}}"))
+        #expect(
+            try strategic(
+                "spec: {containers: [{name: a}, {name: b}]}",
+                "spec: {containers: [{name: c}, {$patch: replace}]}") == json("spec: {containers: [{name: c}]}"))
+        #expect(
+            try strategic(
+                "spec: {containers: [{name: a}, {name: b}]}",
+                "spec: {containers: [{name: a, $patch: delete}]}") == json("spec: {containers: [{name: b}]}"))
+        #expect(
+            try strategic(
+                "spec: {finalizers: [a, b, c]}",
+                "spec: {$deleteFromPrimitiveList/finalizers: [b], $setElementOrder/finalizers: [d, a, c], finalizers: [d]}"
+            )
+                == json("spec: {finalizers: [d, a, c]}"))
+        #expect(
+            try strategic(
+                "spec: {strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}}",
+                "spec: {strategy: {$retainKeys: [type], type: Recreate}}") == json("spec: {strategy: {type: Recreate}}")
+        )
         #expect(try strategic("spec: {whole: {a: 1}}", "spec: {whole: {b: 2}}") == json("spec: {whole: {b: 2}}"))
         #expect(try strategic("spec: {x: {a: 1}}", "spec: {x: {$patch: replace, b: 2}}") == json("spec: {x: {b: 2}}"))
-        #expect(try strategic("spec: {x: {a: 1}, y: 1}", "spec: {x: {$patch: delete}, y: null}") == json("spec: {x: {}}"))
-        #expect(try strategic("{}", "spec: {new: {a: null, b: [{$patch: delete, name: q}, {name: r}]}}")
-            == json("spec: {new: {b: [{name: r}]}}"))
+        #expect(
+            try strategic("spec: {x: {a: 1}, y: 1}", "spec: {x: {$patch: delete}, y: null}") == json("spec: {x: {}}"))
+        #expect(
+            try strategic("{}", "spec: {new: {a: null, b: [{$patch: delete, name: q}, {name: r}]}}")
+                == json("spec: {new: {b: [{name: r}]}}"))
     }
 
     @Test func nonsenseIsRefused() throws {
         for patch in [
             "spec: {containers: [{image: x}]}", "spec: {containers: [{name: a, $patch: explode}]}",
-            "spec: {$patch: explode}", "spec: {strategy: {$retainKeys: [a], b: 1}}", "spec: {$deleteFromPrimitiveList/finalizers: 3}",
+            "spec: {$patch: explode}", "spec: {strategy: {$retainKeys: [a], b: 1}}",
+            "spec: {$deleteFromPrimitiveList/finalizers: 3}",
             "[]", "3",
         ] {
             #expect(throws: PatchError.self, "\(patch)") {

@@ -7,26 +7,33 @@ import Testing
     @Test(arguments: [
         ("0", "0"), ("0Ki", "0"), ("1", "1"), ("1000m", "1"), ("0.5", "500m"), ("100m", "100m"), ("1500m", "1500m"),
         ("1k", "1k"), ("1000", "1k"), ("1024", "1024"), ("1Ki", "1Ki"), ("1024Ki", "1Mi"), ("1.5Gi", "1536Mi"),
-        ("128Mi", "128Mi"), ("0.5Ki", "512"), ("1025Ki", "1025Ki"), ("2e3", "2e3"), ("2E3", "2e3"), ("1e-3", "1e-3"), ("1E", "1E"),
+        ("128Mi", "128Mi"), ("0.5Ki", "512"), ("1025Ki", "1025Ki"), ("2e3", "2e3"), ("2E3", "2e3"), ("1e-3", "1e-3"),
+        ("1E", "1E"),
         ("-1", "-1"), ("+5", "5"), ("-0.001", "-1m"), (".5", "500m"), ("5.", "5"), ("0.0000000001", "1n"), ("1n", "1n"),
         ("999u", "999u"), ("1.123456789123", "1123456790n"), ("9223372036854775807", "9223372036854775807"),
-        ("9223372036854775808", "9223372036854775807"), ("100E", "9223372036854775807"), ("1e40", "9223372036854775807"),
-        ("3T", "3T"), ("12345678", "12345678"), ("0.1Ki", "102400m"), ("1.1Ki", "1127"), ("00012", "12"), ("1e-40", "1e-9"),
+        ("9223372036854775808", "9223372036854775807"), ("100E", "9223372036854775807"),
+        ("1e40", "9223372036854775807"),
+        ("3T", "3T"), ("12345678", "12345678"), ("0.1Ki", "102400m"), ("1.1Ki", "1127"), ("00012", "12"),
+        ("1e-40", "1e-9"),
     ]) func printsCanonically(text: String, canonical: String) throws {
         let quantity = try Quantity(parsing: text)
         #expect(quantity.description == canonical)
         #expect(try Quantity(parsing: canonical) == quantity || canonical == "1127")
     }
 
-    @Test(arguments: ["", " 1", "1 ", "a", "1x", "--1", "1.2.3", "1Kib", "1KI", "1 Gi", "e3", "1e", "1ee3", "0x10", "1,5", "1M i", "+", "."])
+    @Test(arguments: [
+        "", " 1", "1 ", "a", "1x", "--1", "1.2.3", "1Kib", "1KI", "1 Gi", "e3", "1e", "1ee3", "0x10", "1,5", "1M i",
+        "+", ".",
+    ])
     func refuses(text: String) {
         #expect(throws: QuantityError.self) { try Quantity(parsing: text) }
     }
 
     @Test func errorsAreKubernetes() {
         let error = #expect(throws: QuantityError.self) { try Quantity(parsing: "abc") }
-        #expect(error?.description
-            == "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
+        #expect(
+            error?.description
+                == "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     }
 
     @Test func valuesRoundUp() throws {

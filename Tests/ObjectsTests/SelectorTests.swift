@@ -4,13 +4,18 @@ import Objects
 import Testing
 
 @Suite struct SelectorTests {
-    @Test(arguments: [
-        ("app=web", true), ("app==web", true), ("app!=web", false), ("other!=x", true), ("app", true), ("!app", false),
-        ("!gone", true), ("app in (web,db)", true), ("app in (db)", false), ("app notin (db)", true), ("gone notin (x)", true),
-        ("app notin (web , db)", false), ("app=web,tier=front", true), ("app=web, tier=back", false), ("", true),
-        ("n>3", true), ("n<3", false), ("n>5", false), ("gone>1", false), ("empty=", true), ("empty", true), ("app=", false),
-        ("example.com/role=a.b", true), ("app in (,web)", true), ("empty in ()", true), ("gone in ()", false),
-    ] as [(String, Bool)]) func matches(text: String, expected: Bool) throws {
+    @Test(
+        arguments: [
+            ("app=web", true), ("app==web", true), ("app!=web", false), ("other!=x", true), ("app", true),
+            ("!app", false),
+            ("!gone", true), ("app in (web,db)", true), ("app in (db)", false), ("app notin (db)", true),
+            ("gone notin (x)", true),
+            ("app notin (web , db)", false), ("app=web,tier=front", true), ("app=web, tier=back", false), ("", true),
+            ("n>3", true), ("n<3", false), ("n>5", false), ("gone>1", false), ("empty=", true), ("empty", true),
+            ("app=", false),
+            ("example.com/role=a.b", true), ("app in (,web)", true), ("empty in ()", true), ("gone in ()", false),
+        ] as [(String, Bool)]) func matches(text: String, expected: Bool) throws
+    {
         let labels = ["app": "web", "tier": "front", "n": "5", "empty": "", "example.com/role": "a.b"]
         let selector = try LabelSelector(parsing: text)
         #expect(selector.matches(labels) == expected)
@@ -19,7 +24,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "=", "a=b=c", "a,,b", ",a", "a,", "a in", "a in b", "a in (b", "a in (b c)", "a=-x", "-a=b", "a/b/c=d", "!a=b", "a>x",
+        "=", "a=b=c", "a,,b", ",a", "a,", "a in", "a in b", "a in (b", "a in (b c)", "a=-x", "-a=b", "a/b/c=d", "!a=b",
+        "a>x",
         "a=b c", "(a)", "a!b", "a notin", "a=" + String(repeating: "x", count: 64),
     ]) func refuses(text: String) {
         #expect(throws: SelectorError.self) { try LabelSelector(parsing: text) }
@@ -37,19 +43,25 @@ import Testing
         #expect(selector.matches(["app": "web", "tier": "a"]))
         #expect(!selector.matches(["app": "web", "tier": "a", "old": ""]))
         #expect(try LabelSelector([:]).isEverything)
-        #expect(throws: SelectorError.self) { try LabelSelector(["matchExpressions": [["key": "a", "operator": "Near"]]]) }
-        #expect(throws: SelectorError.self) { try LabelSelector(["matchExpressions": [["key": "a", "operator": "In"]]]) }
+        #expect(throws: SelectorError.self) {
+            try LabelSelector(["matchExpressions": [["key": "a", "operator": "Near"]]])
+        }
+        #expect(throws: SelectorError.self) {
+            try LabelSelector(["matchExpressions": [["key": "a", "operator": "In"]]])
+        }
         #expect(LabelSelector.table(nil) == "<none>")
         #expect(LabelSelector.table(["matchLabels": ["b": "2", "a": "1"]]) == "a=1,b=2")
     }
 
     @Test func fieldSelectors() throws {
         let pod: JSON = [
-            "metadata": ["name": "web", "namespace": "default"], "spec": ["nodeName": "n1"], "status": ["phase": "Running"],
+            "metadata": ["name": "web", "namespace": "default"], "spec": ["nodeName": "n1"],
+            "status": ["phase": "Running"],
         ]
         for (text, expected) in [
             ("metadata.name=web", true), ("metadata.name==web,status.phase!=Failed", true), ("spec.nodeName=", false),
-            ("metadata.name!=web", false), ("status.podIP=", true), ("spec.hostNetwork=false", true), ("", true), (",", true),
+            ("metadata.name!=web", false), ("status.podIP=", true), ("spec.hostNetwork=false", true), ("", true),
+            (",", true),
         ] {
             let selector = try FieldSelector(parsing: text)
             #expect(selector.matches(pod) == expected, "\(text)")

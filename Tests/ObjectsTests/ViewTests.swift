@@ -6,25 +6,29 @@ import Testing
 
 @Suite struct ViewTests {
     @Test func readsWithDefaults() throws {
-        let pod = Pod(try #require(try YAML.parse("""
-            metadata: {name: web, namespace: prod, labels: {app: web}, deletionTimestamp: 2026-11-21T12:00:00Z}
-            spec:
-              containers:
-              - name: c
-                env:
-                - {name: A, value: x}
-                - {name: B, valueFrom: {configMapKeyRef: {name: cm, key: k, optional: true}}}
-                - {name: C, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
-                envFrom: [{prefix: P_, secretRef: {name: s}}]
-                resources: {requests: {cpu: 100m, memory: 1Gi}}
-                ports: [{name: http, containerPort: 8080}]
-                readinessProbe: {httpGet: {port: http}, periodSeconds: 2}
-                volumeMounts: [{name: v, mountPath: /x, subPath: a}]
-              volumes:
-              - {name: v, configMap: {name: cm, items: [{key: k, path: p}]}}
-              - {name: w}
-              tolerations: [{operator: Exists}]
-            """).first))
+        let pod = Pod(
+            try #require(
+                try YAML.parse(
+                    """
+                    metadata: {name: web, namespace: prod, labels: {app: web}, deletionTimestamp: 2026-11-21T12:00:00Z}
+                    spec:
+                      containers:
+                      - name: c
+                        env:
+                        - {name: A, value: x}
+                        - {name: B, valueFrom: {configMapKeyRef: {name: cm, key: k, optional: true}}}
+                        - {name: C, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+                        envFrom: [{prefix: P_, secretRef: {name: s}}]
+                        resources: {requests: {cpu: 100m, memory: 1Gi}}
+                        ports: [{name: http, containerPort: 8080}]
+                        readinessProbe: {httpGet: {port: http}, periodSeconds: 2}
+                        volumeMounts: [{name: v, mountPath: /x, subPath: a}]
+                      volumes:
+                      - {name: v, configMap: {name: cm, items: [{key: k, path: p}]}}
+                      - {name: w}
+                      tolerations: [{operator: Exists}]
+                    """
+                ).first))
         #expect(pod.metadata.isDeleted)
         #expect(pod.metadata.deletionTimestamp?.rfc3339 == "2026-11-21T12:00:00Z")
         let spec = pod.spec
@@ -46,7 +50,9 @@ import Testing
     }
 
     @Test func writesWithoutLosingAnything() throws {
-        var pod = Pod(try JSON.parse(#"{"metadata":{"name":"a","x":1},"spec":{"containers":[{"name":"c","new":true}]},"zzz":[1]}"#))
+        var pod = Pod(
+            try JSON.parse(
+                #"{"metadata":{"name":"a","x":1},"spec":{"containers":[{"name":"c","new":true}]},"zzz":[1]}"#))
         pod.metadata.labels["a"] = "b"
         pod.metadata.finalizers = []
         pod.spec.nodeName = "n1"
@@ -54,8 +60,10 @@ import Testing
         pod.status.phase = "Running"
         pod.status.podIPs = [IPItem(["ip": "10.0.0.1"])]
         pod.status.conditions = [Condition(type: "Ready", status: "True", now: Timestamp(seconds: 0))]
-        #expect(pod.json.text
-            == #"{"metadata":{"labels":{"a":"b"},"name":"a","x":1},"spec":{"containers":[{"image":"i","name":"c","new":true}],"nodeName":"n1"},"status":{"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","status":"True","type":"Ready"}],"phase":"Running","podIPs":[{"ip":"10.0.0.1"}]},"zzz":[1]}"#)
+        #expect(
+            pod.json.text
+                == #"{"metadata":{"labels":{"a":"b"},"name":"a","x":1},"spec":{"containers":[{"image":"i","name":"c","new":true}],"nodeName":"n1"},"status":{"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","status":"True","type":"Ready"}],"phase":"Running","podIPs":[{"ip":"10.0.0.1"}]},"zzz":[1]}"#
+        )
         pod.spec.nodeName = ""
         pod.metadata.labels = [:]
         #expect(pod.json.at("spec", "nodeName") == nil && pod.json.at("metadata", "labels") == nil)
@@ -66,8 +74,10 @@ import Testing
         var set = ReplicaSet(namespace: "d", name: "rs")
         set.metadata.uid = "u"
         let owner = OwnerReference(controller: set)
-        #expect(owner.json.text
-            == #"{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"rs","uid":"u"}"#)
+        #expect(
+            owner.json.text
+                == #"{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"rs","uid":"u"}"#
+        )
         var pod = Pod(namespace: "d", name: "p")
         pod.metadata.ownerReferences = [owner]
         #expect(pod.metadata.controller?.uid == "u")
@@ -78,7 +88,10 @@ import Testing
         var secret = Secret(namespace: "d", name: "s")
         secret.data = ["a": Array("hi".utf8)]
         #expect(secret.json["data"] == ["a": "aGk="])
-        #expect(DeleteOptions(gracePeriodSeconds: 0, uid: "u").json == ["gracePeriodSeconds": 0, "preconditions": ["uid": "u"]])
+        #expect(
+            DeleteOptions(gracePeriodSeconds: 0, uid: "u").json == [
+                "gracePeriodSeconds": 0, "preconditions": ["uid": "u"],
+            ])
     }
 
     @Test func tolerations() {

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct YAMLTests {
     @Test func readsAManifest() throws {
-        let documents = try YAML.parse("""
+        let documents = try YAML.parse(
+            """
             # comment
             apiVersion: v1
             kind: Pod
@@ -29,26 +30,32 @@ import Testing
             items: []
             """)
         let pod: JSON = [
-                "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web", "labels": ["app": "web", "num": "1"]],
-                "spec": [
-                    "containers": [
-                        ["name": "c", "image": "demo:v1", "args": ["-c", "x: y"], "env": [["name": "A", "value": ""]]]
-                    ],
-                    "script": "line 1\n  line 2\n", "folded": "one two",
+            "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web", "labels": ["app": "web", "num": "1"]],
+            "spec": [
+                "containers": [
+                    ["name": "c", "image": "demo:v1", "args": ["-c", "x: y"], "env": [["name": "A", "value": ""]]]
                 ],
-            ]
+                "script": "line 1\n  line 2\n", "folded": "one two",
+            ],
+        ]
         #expect(documents == [pod, ["kind": "List", "items": []] as JSON])
     }
 
-    @Test(arguments: [
-        ("", JSON.null), ("~", .null), ("null", .null), ("yes", true), ("On", true), ("n", false), ("off", false), ("True", true),
-        ("tRUE", "tRUE"), ("12", 12), ("+12", 12), ("-7", -7), ("0644", 420), ("0o644", 420), ("0x1F", 31), ("0b101", 5),
-        ("1_000", 1000), ("089", 89), ("1.5", 1.5), (".5", 0.5), ("1e3", 1000), ("1.", 1), ("1e300", 1e300), ("1.2.3", "1.2.3"),
-        ("10.0.0.1", "10.0.0.1"), ("100m", "100m"), ("1Gi", "1Gi"), ("2001-12-14", "2001-12-14"), ("12:30:45", "12:30:45"),
-        ("9223372036854775808", 9223372036854775808.0), ("+", "+"), (".", "."), ("0x", "0x"), ("0x-1", "0x-1"),
-        ("'12'", "12"), ("\"yes\"", "yes"), ("!!str 12", "12"), ("!!binary aGk=", "hi"), ("1e", "1e"),
-        ("v1.30", "v1.30"), ("a: b", ["a": "b"]),
-    ] as [(String, JSON)]) func scalarsMean(text: String, value: JSON) throws {
+    @Test(
+        arguments: [
+            ("", JSON.null), ("~", .null), ("null", .null), ("yes", true), ("On", true), ("n", false), ("off", false),
+            ("True", true),
+            ("tRUE", "tRUE"), ("12", 12), ("+12", 12), ("-7", -7), ("0644", 420), ("0o644", 420), ("0x1F", 31),
+            ("0b101", 5),
+            ("1_000", 1000), ("089", 89), ("1.5", 1.5), (".5", 0.5), ("1e3", 1000), ("1.", 1), ("1e300", 1e300),
+            ("1.2.3", "1.2.3"),
+            ("10.0.0.1", "10.0.0.1"), ("100m", "100m"), ("1Gi", "1Gi"), ("2001-12-14", "2001-12-14"),
+            ("12:30:45", "12:30:45"),
+            ("9223372036854775808", 9223372036854775808.0), ("+", "+"), (".", "."), ("0x", "0x"), ("0x-1", "0x-1"),
+            ("'12'", "12"), ("\"yes\"", "yes"), ("!!str 12", "12"), ("!!binary aGk=", "hi"), ("1e", "1e"),
+            ("v1.30", "v1.30"), ("a: b", ["a": "b"]),
+        ] as [(String, JSON)]) func scalarsMean(text: String, value: JSON) throws
+    {
         let expected: JSON = ["x": value]
         #expect(try YAML.parse("x:\n  \(text)") == [expected])
     }
@@ -61,7 +68,8 @@ import Testing
     }
 
     @Test func anchorsAndMergesExpand() throws {
-        let documents = try YAML.parse("""
+        let documents = try YAML.parse(
+            """
             base: &base {a: 1, b: 2}
             list: &list [x, z]
             one: {<<: *base, b: 3}

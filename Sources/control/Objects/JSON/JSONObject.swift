@@ -24,29 +24,41 @@ public struct JSONObject: Sendable {
     /// Of equal keys the last one wins; `duplicate` is called for each one that loses.
     init(unsorted: [Entry], duplicate: (String) -> Void = { _ in }) {
         entries = unsorted
-        var sorted = true
-        for index in entries.indices.dropFirst() where !Bytes.less(entries[index - 1].key, entries[index].key) {
-            sorted = false
-            break
-        }
-        if sorted { return }
-        // A stable order of equal keys is needed to let the last one win, and sort() promises none.
-        let order = entries.indices.sorted { a, b in
-            if Bytes.less(entries[a].key, entries[b].key) { return true }
-            if Bytes.less(entries[b].key, entries[a].key) { return false }
-            return a < b
-        }
-        var result: [Entry] = []
-        result.reserveCapacity(entries.count)
-        for index in order {
-            if let last = result.last, Bytes.equal(last.key, entries[index].key) {
-                duplicate(last.key)
-                result[result.count - 1] = entries[index]
-            } else {
-                result.append(entries[index])
+        guard let first = entries.indices.dropFirst().first(where: { !less($0 - 1, $0) }) else { return }
+        // Both ways are stable, so that of equal keys the last one ends up last.
+        if entries.count <= 32 { insertionSort(from: first) } else { indexSort() }
+        removeDuplicates(duplicate)
+    }
+
+    private func less(_ left: Int, _ right: Int) -> Bool { Bytes.less(entries[left].key, entries[right].key) }
+
+    /// For the few keys that objects have: no allocation, and clients send them half sorted.
+    private mutating func insertionSort(from first: Int) {
+        for index in first..<entries.count {
+            var place = index
+            while place > 0, less(place, place - 1) {
+                entries.swapAt(place, place - 1)
+                place -= 1
             }
         }
-        entries = result
+    }
+
+    private mutating func indexSort() {
+        let order = entries.indices.sorted { less($0, $1) || (!less($1, $0) && $0 < $1) }
+        entries = order.map { entries[$0] }
+    }
+
+    private mutating func removeDuplicates(_ duplicate: (String) -> Void) {
+        var kept = 0
+        for index in entries.indices.dropFirst() {
+            if Bytes.equal(entries[kept].key, entries[index].key) {
+                duplicate(entries[index].key)
+            } else {
+                kept += 1
+            }
+            if kept != index { entries[kept] = entries[index] }
+        }
+        entries.removeLast(entries.count - kept - 1)
     }
 
     public var count: Int { entries.count }

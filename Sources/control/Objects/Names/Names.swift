@@ -9,7 +9,8 @@ public enum Names {
     public static func dns1123Label(_ text: String) -> [String] {
         tooLong(text, 63)
             + unless(
-                isDNSLabel(text), "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+                isDNSLabel(text),
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
                     + "and must start and end with an alphanumeric character",
                 pattern: "[a-z0-9]([-a-z0-9]*[a-z0-9])?", examples: ["my-name", "123-abc"])
     }
@@ -42,7 +43,8 @@ public enum Names {
             + unless(
                 dns1123Subdomain(rest).isEmpty,
                 "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
-                    + "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+                    + "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric "
+                    + "character",
                 pattern: "\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
                 examples: ["*.example.com"])
     }
@@ -50,7 +52,8 @@ public enum Names {
     private static let qualifiedPattern = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
     private static let qualifiedExamples = ["MyName", "my.name", "123-abc"]
     private static let qualifiedMessage =
-        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+        "must consist of alphanumeric characters, '-', '_' or '.', "
+        + "and must start and end with an alphanumeric character"
 
     /// `name` or `prefix/name`: keys of labels and annotations, names of taints, resources and conditions.
     public static func qualifiedName(_ text: String) -> [String] {
@@ -85,8 +88,8 @@ public enum Names {
         tooLong(text, 63)
             + unless(
                 text.isEmpty || isQualified(text),
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-                    + "start and end with an alphanumeric character",
+                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+                    + "and must start and end with an alphanumeric character",
                 pattern: "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", examples: ["MyValue", "my_value", "12345"])
     }
 
@@ -109,7 +112,9 @@ public enum Names {
                     ["key.name", "KEY_NAME", "key-name"]))
         }
         if text == "." { problems.append("must not be '.'") }
-        if text == ".." { problems.append("must not be '..'") } else if text.hasPrefix("..") {
+        if text == ".." {
+            problems.append("must not be '..'")
+        } else if text.hasPrefix("..") {
             problems.append("must not start with '..'")
         }
         return problems

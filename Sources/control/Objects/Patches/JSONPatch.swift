@@ -42,7 +42,9 @@ public enum JSONPatch {
         case "copy":
             let value = try get(try pointer(operation, "from"), of: document)
             copied += value.encode().count
-            guard copied <= copyLimit else { throw PatchError("copies of a JSON patch are too large", unprocessable: true) }
+            guard copied <= copyLimit else {
+                throw PatchError("copies of a JSON patch are too large", unprocessable: true)
+            }
             try add(value, at: path, in: &document)
         case "test":
             let found = (try? get(path, of: document)) ?? .null
@@ -79,7 +81,9 @@ public enum JSONPatch {
     private static func pointer(_ operation: JSON, _ member: String) throws(PatchError) -> Pointer {
         guard let text = operation[member]?.string else { throw PatchError("jsonpatch operation has no \(member)") }
         if text.isEmpty { return Pointer(text: text, tokens: []) }
-        guard text.hasPrefix("/") else { throw PatchError("jsonpatch \(member) \(Quote.go(text)) does not start with /") }
+        guard text.hasPrefix("/") else {
+            throw PatchError("jsonpatch \(member) \(Quote.go(text)) does not start with /")
+        }
         let tokens = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(unescape)
         return Pointer(text: text, tokens: tokens)
     }
@@ -142,7 +146,9 @@ public enum JSONPatch {
         guard let token = tokens.first else {
             var whole: JSON? = value
             try body(&whole)
-            guard let whole else { throw PatchError("a JSON patch cannot remove the whole object", unprocessable: true) }
+            guard let whole else {
+                throw PatchError("a JSON patch cannot remove the whole object", unprocessable: true)
+            }
             value = whole
             return
         }

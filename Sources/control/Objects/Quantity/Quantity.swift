@@ -1,4 +1,5 @@
-// Quantity: amounts of CPU, memory and other resources, as `100m`, `1.5Gi` or `2e3` (k8s.io/apimachinery/pkg/api/resource).
+// Quantity: amounts of CPU, memory and other resources, as `100m`, `1.5Gi` or `2e3`
+// (k8s.io/apimachinery/pkg/api/resource).
 //
 // Held as an exact number of billionths in 128 bits: Kubernetes keeps nine decimals too and rounds what is finer away
 // from zero. Amounts beyond the largest Int64 are capped to it, as there. It prints in Kubernetes' canonical form: no
@@ -29,7 +30,9 @@ public struct Quantity: Hashable, Sendable {
     }
 
     /// A whole amount, in bytes, cores, pods, …
-    public init(_ value: Int64, format: Format = .decimal) { self.init(nanos: Int128(value) * Self.billion, format: format) }
+    public init(_ value: Int64, format: Format = .decimal) {
+        self.init(nanos: Int128(value) * Self.billion, format: format)
+    }
 
     /// Thousandths: CPU in millicores.
     public init(milli: Int64) { self.init(nanos: Int128(milli) * 1_000_000, format: .decimal) }
@@ -119,8 +122,8 @@ public struct QuantityError: Error, Hashable, Sendable, CustomStringConvertible 
 }
 
 extension Quantity {
-    /// Parses `SIGN DIGITS[.DIGITS] SUFFIX`, the suffix being one of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or e/E and an
-    /// exponent.
+    /// Parses `SIGN DIGITS[.DIGITS] SUFFIX`, the suffix being one of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or e/E and
+    /// an exponent.
     public init(parsing text: String) throws(QuantityError) {
         var rest = Array(text.utf8)[...]
         guard !rest.isEmpty else { throw .format }
@@ -172,7 +175,9 @@ extension Quantity {
             throw suffix.utf8.allSatisfy { "eEinumkKMGTP+-0123456789".utf8.contains($0) } ? .suffix : .format
         }
         rest = rest.dropFirst()
-        guard let exponent = Int(String(decoding: rest, as: UTF8.self)), abs(exponent) <= 1_000_000 else { throw .suffix }
+        guard let exponent = Int(String(decoding: rest, as: UTF8.self)), abs(exponent) <= 1_000_000 else {
+            throw .suffix
+        }
         return (.exponent, .ten(exponent))
     }
 

@@ -1,4 +1,5 @@
-// Field selectors: `metadata.name=x,status.phase!=Running`, as LIST and WATCH take them (k8s.io/apimachinery/pkg/fields).
+// Field selectors as LIST and WATCH take them: `metadata.name=x,status.phase!=Running`
+// (k8s.io/apimachinery/pkg/fields).
 //
 // Only =, == and != exist, and each kind publishes which fields it can be selected by; the API server refuses others.
 // A backslash escapes a comma, an equals sign or a backslash in a value.

@@ -75,7 +75,8 @@ public struct LabelSelector: Hashable, Sendable, CustomStringConvertible {
             guard let operation = Self.objectOperators[name] else {
                 throw SelectorError("\(Quote.go(name)) is not a valid label selector operator")
             }
-            let requirement = Requirement(expression["key"]?.string ?? "", operation, expression["values"]?.strings ?? [])
+            let requirement = Requirement(
+                expression["key"]?.string ?? "", operation, expression["values"]?.strings ?? [])
             try requirement.check()
             requirements.append(requirement)
         }

@@ -26,7 +26,8 @@ extension LabelSelector.Requirement {
             }
         case .equals, .doubleEquals, .notEquals:
             if values.count != 1 {
-                throw SelectorError("values: Invalid value: \(shown): exact-match compatibility requires one single value")
+                throw SelectorError(
+                    "values: Invalid value: \(shown): exact-match compatibility requires one single value")
             }
         case .exists, .doesNotExist:
             if !values.isEmpty {
@@ -35,7 +36,8 @@ extension LabelSelector.Requirement {
             }
         case .greaterThan, .lessThan:
             if values.count != 1 || Int64(values[0]) == nil {
-                throw SelectorError("values: Invalid value: \(shown): for 'Gt', 'Lt' operators, the value must be an integer")
+                throw SelectorError(
+                    "values: Invalid value: \(shown): for 'Gt', 'Lt' operators, the value must be an integer")
             }
         }
         for (index, value) in values.enumerated() {

@@ -121,7 +121,7 @@ extension APIStatus {
             details: Details(name: name, group: resource.group, kind: resource.resource))
     }
 
-    /// 422: `Deployment.apps "x" is invalid: spec.replicas: Invalid value: -1: must be …`; several errors in brackets.
+    /// 422: `Deployment.apps "x" is invalid: spec.replicas: Invalid value: -1: must be …`; several in brackets.
     public static func invalid(_ kind: GroupVersionKind, _ name: String, _ errors: [FieldError]) -> APIStatus {
         var seen: Set<String> = []
         let texts = errors.map(\.description).filter { seen.insert($0).inserted }

@@ -98,8 +98,9 @@ public enum TableRow {
         return [
             name(service.json), .string(spec.type), orNone(spec.clusterIPs.first ?? spec.clusterIP),
             .string(externalAddress(service)), orNone(ports.joined(separator: ",")), age(service.json, now),
-            orNone(spec.selector.sorted { Bytes.less($0.key, $1.key) }.map { "\($0.key)=\($0.value)" }
-                .joined(separator: ",")),
+            orNone(
+                spec.selector.sorted { Bytes.less($0.key, $1.key) }.map { "\($0.key)=\($0.value)" }
+                    .joined(separator: ",")),
         ]
     }
 

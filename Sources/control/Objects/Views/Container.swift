@@ -1,4 +1,7 @@
 // A container of a pod's spec: what it runs, its environment, probes, resources and security.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 /// core/v1 Container; init and ephemeral containers are the same.
 public struct Container: JSONView {

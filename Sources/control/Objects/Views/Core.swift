@@ -1,4 +1,7 @@
 // The small core kinds: Namespace, ConfigMap, Secret, ServiceAccount, Event.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 public import System
 

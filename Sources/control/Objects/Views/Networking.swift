@@ -1,4 +1,7 @@
 // Service and EndpointSlice.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 /// core/v1 Service.
 public struct Service: APIObject {

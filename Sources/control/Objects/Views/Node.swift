@@ -1,4 +1,7 @@
 // Node and Lease.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 public import System
 

@@ -1,4 +1,7 @@
 // What all objects have: metadata, owners, conditions, and the options of a delete.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 public import System
 

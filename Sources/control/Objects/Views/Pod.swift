@@ -1,4 +1,7 @@
 // Pod: its spec. The containers are in Container.swift, the volumes in Volume.swift, the status in PodStatus.swift.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 public import System
 

@@ -1,4 +1,7 @@
 // The status of a pod and of its containers, as the kubelet reports it.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 public import System
 

@@ -1,4 +1,7 @@
 // The volumes of a pod: the kinds the node mounts itself, and the sources of projected ones.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 /// core/v1 Volume; exactly one source is set.
 public struct Volume: JSONView {

@@ -1,4 +1,7 @@
 // Deployment and ReplicaSet.
+//
+// Not reformatted: one property a line is what makes a view readable.
+// swift-format-ignore-file
 
 /// apps/v1 Deployment.
 public struct Deployment: APIObject {

@@ -26,8 +26,8 @@ public enum YAML {
         try parse(Array(text.utf8), limits: limits)
     }
 
-    /// The documents of a stream. Of duplicate keys the last one wins, and `line 7: key "x" already set in map` is added
-    /// to `duplicates` for each (at most 100 of them).
+    /// The documents of a stream. Of duplicate keys the last one wins, and `line 7: key "x" already set in map` is
+    /// added to `duplicates` for each (at most 100 of them).
     public static func parse(
         _ bytes: [UInt8], limits: JSONLimits = .standard, duplicates: inout [String]
     ) throws(JSONError) -> [JSON] {
@@ -131,7 +131,9 @@ private struct YAMLReader {
             let name = Self.name(event.data.alias.anchor) ?? ""
             guard let weighed = anchors[name] else { throw Self.error("unknown anchor '\(name)' referenced", event) }
             expanded += weighed.weight
-            guard expanded <= Self.expansionLimit else { throw Self.error("document contains excessive aliasing", event) }
+            guard expanded <= Self.expansionLimit else {
+                throw Self.error("document contains excessive aliasing", event)
+            }
             try add(weighed, event)
         case YAML_SEQUENCE_START_EVENT: try open(mapping: false, event.data.sequence_start.anchor, event)
         case YAML_MAPPING_START_EVENT: try open(mapping: true, event.data.mapping_start.anchor, event)
@@ -263,8 +265,9 @@ enum YAMLScalar {
     /// nil for infinities and not-a-number, which JSON lacks.
     static func resolve(_ text: String) -> JSON? {
         if let value = words[text] { return value }
-        guard let first = text.utf8.first, first == UInt8(ascii: ".") || first == UInt8(ascii: "+")
-            || first == UInt8(ascii: "-") || UInt8(ascii: "0")...UInt8(ascii: "9") ~= first
+        guard let first = text.utf8.first,
+            first == UInt8(ascii: ".") || first == UInt8(ascii: "+")
+                || first == UInt8(ascii: "-") || UInt8(ascii: "0")...UInt8(ascii: "9") ~= first
         else { return .string(text) }
         if unrepresentable.contains(text) { return nil }
         return number(text.filter { $0 != "_" }) ?? .string(text)

@@ -10,18 +10,18 @@ import Testing
         let folder = try ScratchFolder()
         let path = folder.path
         try MountNamespace.runBlockingInNew {
-            for name in ["lower", "lower2:with,colon", "tmp", "merged", "bound"] {
+            for name in ["lower", "lower2:with colon", "tmp", "merged", "bound"] {
                 try Files.makeDirectory("\(path)/\(name)")
             }
             try Files.writeAtomically("\(path)/lower/a", "lower")
-            try Files.writeAtomically("\(path)/lower2:with,colon/b", "second")
+            try Files.writeAtomically("\(path)/lower2:with colon/b", "second")
             try Mounts.attach(
                 try Mounts.create("tmpfs", [("size", "1m"), ("mode", "750")], attributes: .noExecute), to: "\(path)/tmp"
             )
             try Files.makeDirectory("\(path)/tmp/upper")
             try Files.makeDirectory("\(path)/tmp/work")
             let overlay = try Mounts.createOverlay(
-                layers: ["\(path)/lower2:with,colon", "\(path)/lower"], upper: "\(path)/tmp/upper",
+                layers: ["\(path)/lower2:with colon", "\(path)/lower"], upper: "\(path)/tmp/upper",
                 work: "\(path)/tmp/work")
             try Mounts.attach(overlay, to: "\(path)/merged")
             #expect(try Files.list("\(path)/merged") == ["a", "b"])

@@ -69,7 +69,7 @@ public enum Mounts {
     }
 
     /// A detached overlay (layers read-only when `upper` is nil). `layers` are ordered top first. Directories are named
-    /// one option each where the kernel can (6.5), so that colons in paths need no escape and no page limit applies.
+    /// one option each where the kernel can (6.7), so that no page limit applies. A comma in a path fails before 6.5.
     public static func createOverlay(
         layers: [String], upper: String?, work: String?, attributes: MountAttributes = []
     ) throws -> FileDescriptor {
@@ -78,9 +78,9 @@ public enum Mounts {
         if let upper, let work { options += [("upperdir", upper), ("workdir", work)] }
         do {
             return try create("overlay", options, attributes: attributes)
-        } catch let error as MountError
-            where error.failure.call == "fsconfig lowerdir+" && error.failure.errno == .EINVAL
-        {
+        } catch let error as MountError where error.failure.errno == .EINVAL {
+            // Linux before 6.7 does not know lowerdir+, and before 6.5 collects options blindly and refuses at the end.
+            // A real mistake fails again below.
             options.removeAll { $0.key == "lowerdir+" }
             let escaped = layers.map { $0.replacing("\\", with: "\\\\").replacing(":", with: "\\:") }
             options.insert(("lowerdir", escaped.joined(separator: ":")), at: 1)

@@ -353,6 +353,20 @@ import Testing
         #expect(world.log.last == .forget)
     }
 
+    @Test func aPodThatVanishesBeforeItsFirstEventIsStoppedToo() throws {
+        var world = try World(PodMachineTests.plain)
+        world.send(.vanished)
+        let found = RecoveredPod(
+            addresses: ["10.42.0.9"],
+            containers: [RecoveredContainer(name: "app", id: "c9", attempt: 0, startedAt: nil, termination: nil)])
+        world.send(.adopt(found))
+        world.settle()
+        #expect(world.stops == ["app"])
+        world.exit("app", 143)
+        #expect(world.log.contains(.teardown(volumes: true)))
+        #expect(world.log.last == .forget)
+    }
+
     @Test func teardownIsTriedUntilItWorks() throws {
         var world = try World(PodMachineTests.plain)
         world.begin()

@@ -45,6 +45,8 @@ public actor Kubelet {
     private var names: [ObjectKey: String] = [:]
     /// Sandboxes that outlived the last noded and have no worker yet.
     private var orphans: [String: SandboxStatus] = [:]
+    /// Pods whose supervisor died before they had a worker.
+    private var dead: Set<String> = []
 
     /// - Parameters:
     ///   - client: nil for standalone mode (`run(manifests:)`).
@@ -78,6 +80,8 @@ public actor Kubelet {
         guard let client, let recorder, let agent else { preconditionFailure("run() needs a client; run(manifests:) does not") }
         let cache = ObjectCache(client: client, logger: logger) { [inlet] uid in inlet.yield(.objectsChanged(uid: uid)) }
         let node = services(cache, APISink(client: client, recorder: recorder))
+        let events = runtime.events
+        announce(recorder)
         let pods = Informer(
             client, .pods, fields: FieldSelector("spec.nodeName", equals: config.nodeName), logger: logger)
         await recover()
@@ -92,7 +96,7 @@ public actor Kubelet {
                 await pods.waitForSync()
                 inlet.yield(.synced)
             }
-            await serve(node, &group)
+            await serve(node, events, &group)
         }
     }
 
@@ -100,6 +104,7 @@ public actor Kubelet {
     /// - Throws: `SystemError` when the folder cannot be watched.
     public func run(manifests source: StaticPodSource) async throws {
         let node = services(ManifestObjects(source: source), LogSink(logger: logger))
+        let events = runtime.events
         await recover()
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { [inlet] in
@@ -107,9 +112,18 @@ public actor Kubelet {
             }
             group.addTask { await self.prepareNetwork() }
             group.addTask {
-                await withDiscardingTaskGroup { group in await self.serve(node, &group) }
+                await withDiscardingTaskGroup { group in await self.serve(node, events, &group) }
             }
         }
+    }
+
+    private func announce(_ recorder: EventRecorder) {
+        let subject = EventSubject(kind: "Node", namespace: "", name: config.nodeName, uid: config.nodeName)
+        recorder.record(PodReport("Starting", "Starting kubelet."), about: subject)
+        guard !config.unenforced.isEmpty else { return }
+        let text = config.unenforced.map { "\($0)" }.joined(separator: "; ")
+        recorder.record(PodReport(warning: true, "CgroupLimitsUnenforced", text), about: subject)
+        logger.warning("resource limits are not enforced", metadata: ["why": "\(text)"])
     }
 
     private func services(_ objects: any ObjectLookup, _ sink: any PodSink) -> NodeServices {
@@ -154,9 +168,11 @@ public actor Kubelet {
         }
     }
 
-    private func serve(_ node: NodeServices, _ group: inout DiscardingTaskGroup) async {
-        group.addTask { [runtime, inlet] in
-            for await event in runtime.events { inlet.yield(.runtime(event)) }
+    private func serve(
+        _ node: NodeServices, _ events: AsyncStream<RuntimeEvent>, _ group: inout DiscardingTaskGroup
+    ) async {
+        group.addTask { [inlet] in
+            for await event in events { inlet.yield(.runtime(event)) }
         }
         group.addTask { [inlet] in
             // Events drive everything; this only finds what a lost event would hide.
@@ -200,10 +216,11 @@ public actor Kubelet {
         let worker = PodWorker(new, node: node)
         workers[uid] = worker
         let found = orphans.removeValue(forKey: uid)
+        let died = dead.remove(uid) != nil
         group.addTask { [inlet, runtime] in
             // What the runtime knows now, not what it knew at the start.
-            let sandbox = found == nil ? nil : await runtime.status(uid) ?? found
-            await worker.run(adopting: sandbox)
+            let sandbox = found == nil ? nil : await runtime.status(uid)
+            await worker.run(adopting: sandbox, stale: died || (found != nil && sandbox == nil))
             inlet.yield(.ended(uid: uid))
         }
     }
@@ -212,7 +229,12 @@ public actor Kubelet {
         switch event {
         case .containerExited(let uid, let id, let status): await workers[uid]?.exited(id, status)
         case .containerStarted: break
-        case .supervisorDied(let uid): workers[uid]?.deliver(.sandboxLost("the pod's supervisor died"))
+        case .supervisorDied(let uid):
+            guard let worker = workers[uid] else {
+                dead.insert(uid)
+                return
+            }
+            worker.deliver(.sandboxLost("the pod's supervisor died"))
         }
     }
 

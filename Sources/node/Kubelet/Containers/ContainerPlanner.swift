@@ -37,9 +37,11 @@ struct ContainerPlanner: Sendable {
         let message = "\(directory)/termination-\(attempt)"
         var mounts = try mounts(variables)
         mounts += try await files(directory: directory, terminationMessage: message, taken: Set(mounts.map(\.destination)))
-        let logs = node.config.podLogDirectory(
+        let logRoot = node.config.podLogDirectory(
             namespace: metadata.text("namespace") ?? "", name: metadata.text("name") ?? "",
             uid: metadata.text("uid") ?? "")
+        let logs = "\(logRoot)/\(name)"
+        try await BlockingPool.shared.run { try Files.makeDirectory(logs, mode: 0o755) }
         return ContainerConfig(
             id: Hex.encode(Random.bytes(32)), name: name, attempt: attempt, rootLayers: image.rootLayers,
             readOnlyRoot: security.readOnlyRoot, arguments: arguments, environment: environment,
@@ -52,7 +54,7 @@ struct ContainerPlanner: Sendable {
             resources: resources.cgroup,
             oomScoreAdjustment: resources.oomScore(qos, capacity: node.allocatable.memory),
             terminal: container.flag("tty"), stdin: container.flag("stdin"), stdinOnce: container.flag("stdinOnce"),
-            stopSignal: try stopSignal(), terminationMessagePath: message, logPath: "\(logs)/\(name)/\(attempt).log",
+            stopSignal: try stopSignal(), terminationMessagePath: message, logPath: "\(logs)/\(attempt).log",
             logMaximumSize: node.config.logMaximumSize, logMaximumFiles: node.config.logMaximumFiles,
             image: container.text("image") ?? "",
             labels: [

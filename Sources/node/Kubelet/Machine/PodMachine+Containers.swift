@@ -173,6 +173,10 @@ extension PodMachine {
         slots[index].current = end
         slots[index].started = false
         slots[index].ready = false
+        if end.reason == "OOMKilled" {
+            let name = slots[index].plan.name
+            report(true, "OOMKilled", "Container \(name) ran out of memory and was killed (exit code \(end.exitCode))", name)
+        }
         switch stage {
         case .active, .preparing: settle(index, end, ran: now.uptime - running.since, now)
         default: slots[index].phase = .ended

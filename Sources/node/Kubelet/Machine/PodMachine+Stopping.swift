@@ -9,9 +9,8 @@ extension PodMachine {
         let grace = plan.deletionGrace ?? plan.grace
         switch stage {
         case .idle: break
-        case .preparing(let step):
+        case .preparing:
             // An operation may be under way; teardown is idempotent and ordered behind it by the worker.
-            _ = step
             stopEverything(.delete, grace: grace, now)
         case .active:
             deadline = now.uptime + grace
@@ -22,10 +21,13 @@ extension PodMachine {
             stage = .draining
             actions.append(.drainEndpoints(limit: min(PodMachine.drainLimit, grace)))
         case .draining, .stopping(.delete), .removing(.delete), .deleting, .gone: break
-        case .stopping: 
+        case .stopping:
             stage = .stopping(.delete)
             tighten(now.uptime + grace, now)
-        case .removing: stage = .removing(.delete)
+        case .removing(let outcome):
+            stage = .removing(.delete)
+            // The teardown under way keeps the volumes; another one, behind it, does not.
+            if outcome == .recreate { actions.append(.teardown(volumes: true)) }
         case .completed:
             stage = .removing(.delete)
             actions.append(.teardown(volumes: true))

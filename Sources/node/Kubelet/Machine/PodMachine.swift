@@ -257,7 +257,9 @@ public struct PodMachine: Sendable {
     private mutating func vanish(_ now: Moment) {
         objectGone = true
         switch stage {
-        case .deleting, .completed, .idle: finish()
+        case .deleting, .completed: finish()
+        // The first event, which is on its way, finds out what there is to stop.
+        case .idle: plan.deletionGrace = plan.deletionGrace ?? plan.grace
         case .gone: actions.append(.forget)
         case .draining, .stopping(.delete), .removing(.delete): break
         default:

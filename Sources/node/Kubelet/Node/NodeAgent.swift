@@ -77,7 +77,9 @@ actor NodeAgent {
         let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
         let steady = status(facts, now: nil)
         if steady == published, let at = publishedAt, ContinuousClock.now - at < Self.statusPeriod { return }
-        let body = status(facts, now: .now())
+        var body = status(facts, now: .now())
+        // The list merges by type, and a dual-stack node has two of one type.
+        body["addresses"] = .array([["$patch": "replace"]] + body.list("addresses"))
         let key = ObjectKey(name: config.nodeName)
         do {
             if nodeUID == nil { try await register(key) }

@@ -63,7 +63,6 @@ struct HandlerRunner: Sendable {
         } catch {
             return "\(error)"
         }
-        enum Result: Sendable { case ended(Int32), failed(String), late }
         let output = Output()
         let result = await withTaskGroup(of: Result?.self) { group in
             for stream in [session.stdout, session.stderr] {
@@ -79,16 +78,19 @@ struct HandlerRunner: Sendable {
                 do { try await Task.sleep(for: timeout) } catch { return nil }
                 return .late
             }
-            var result = Result.late
+            var result: Result?
+            var streams = 2
             for await item in group {
-                guard let item else { continue }
-                result = item
+                if let item { result = result ?? item } else { streams -= 1 }
+                // A failure's output is its explanation: waited for, as long as the time-out lasts.
+                guard let first = result else { continue }
+                if case .ended(let code) = first, code != 0, streams > 0, item.map(Self.isLate) != true { continue }
                 break
             }
             // The command and all it started are gone before the next probe begins.
-            if case .late = result { session.cancel() }
+            if case .late = result ?? .late { session.cancel() }
             group.cancelAll()
-            return result
+            return result ?? .late
         }
         switch result {
         case .ended(0): return nil
@@ -98,6 +100,12 @@ struct HandlerRunner: Sendable {
         case .failed(let text): return text
         case .late: return "command timed out: \(command) timed out after \(timeout.components.seconds)s"
         }
+    }
+
+    private enum Result: Sendable { case ended(Int32), failed(String), late }
+
+    private static func isLate(_ result: Result) -> Bool {
+        if case .late = result { true } else { false }
     }
 
     private actor Output {

@@ -76,13 +76,33 @@ actor PodWorker {
         }
     }
 
-    func exited(_ id: String, _ status: ExitStatus) {
+    func exited(_ id: String, _ status: ExitStatus) async {
         guard let slot = machine.slots.first(where: { $0.running?.id == id }) else {
             // It ended before its start was heard of; `started` looks here.
             exits[id] = status
             return
         }
-        deliver(.exited(container: slot.plan.name, id: id, Termination(status, id: id)))
+        var end = Termination(status, id: id)
+        if end.message.isEmpty, end.exitCode != 0 { end.message = await lastWords(slot.plan.name, slot.attempt) }
+        deliver(.exited(container: slot.plan.name, id: id, end))
+    }
+
+    /// terminationMessagePolicy FallbackToLogsOnError: the last 80 lines of the log, at most 2048 bytes.
+    private func lastWords(_ name: String, _ attempt: Int) async -> String {
+        guard containerJSON(name).text("terminationMessagePolicy") == "FallbackToLogsOnError" else { return "" }
+        let plan = machine.plan
+        let root = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
+        var options = LogOptions()
+        options.tailLines = 80
+        let text = LogText()
+        let reader = LogReader(directory: "\(root)/\(name)", options: options) { _ in .over }
+        try? await reader.run(attempt: attempt) { await text.add($0) }
+        return String(decoding: await text.bytes.suffix(2048), as: UTF8.self)
+    }
+
+    private actor LogText {
+        private(set) var bytes: [UInt8] = []
+        func add(_ piece: [UInt8]) { bytes = (bytes + piece).suffix(4096) }
     }
 
     /// Compares with the runtime, for events that were lost.
@@ -96,7 +116,7 @@ actor PodWorker {
             if case .exited(let end) = container.state,
                 machine.slots.contains(where: { $0.running?.id == container.id })
             {
-                exited(container.id, end)
+                await exited(container.id, end)
             }
         }
     }
@@ -125,11 +145,14 @@ actor PodWorker {
     // MARK: - The loop
 
     /// Runs until the pod is gone, or the task is cancelled: then everything stays as it is for the next noded.
-    func run(adopting sandbox: SandboxStatus?) async {
+    /// - Parameter sandbox: what outlived the last noded.
+    /// - Parameter stale: there may be remains of a sandbox that did not.
+    func run(adopting sandbox: SandboxStatus?, stale: Bool) async {
         if let sandbox {
             supervisorPID = sandbox.supervisorPID
-            deliver(.adopt(recovered(sandbox)))
+            deliver(.adopt(await recovered(sandbox)))
         } else {
+            if stale || machine.slots.contains(where: { $0.attempt >= 0 }) { await clearRemains() }
             deliver(.begin)
         }
         await withDiscardingTaskGroup { group in
@@ -138,24 +161,53 @@ actor PodWorker {
             for await event in mailbox {
                 let actions = machine.handle(event, at: .now)
                 for action in actions { perform(action, &group) }
-                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) { exited(id, status) }
+                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) { await exited(id, status) }
                 markDirty.yield()
                 if forgotten { break }
             }
             group.cancelAll()
         }
-        if forgotten { await node.objects.release(podUID: uid) }
+        if forgotten { await leaveNothing() }
     }
 
-    private func recovered(_ sandbox: SandboxStatus) -> RecoveredPod {
+    /// The logs stay as long as the object does, no longer.
+    private func leaveNothing() async {
+        await node.objects.release(podUID: uid)
+        let plan = machine.plan
+        let logs = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
+        do {
+            try await BlockingPool.shared.run { try Files.removeTree(logs) }
+        } catch {
+            logger.warning("cannot remove logs", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func clearRemains() async {
+        await node.network.detach(podUID: uid)
+        do {
+            try await node.runtime.removeSandbox(uid)
+        } catch {
+            logger.warning("cannot remove what is left of an earlier sandbox", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func recovered(_ sandbox: SandboxStatus) async -> RecoveredPod {
         addresses = (node.network.addresses(of: uid)?.ips ?? []).map(\.description)
-        let latest = Dictionary(grouping: sandbox.containers, by: \.name).values.compactMap { items in
+        var whole: [Containers.ContainerStatus] = []
+        for item in sandbox.containers {
+            // noded went away while it was being set up: its first instruction never ran.
+            if case .created = item.state {
+                try? await node.runtime.removeContainer(sandbox: uid, id: item.id)
+            } else {
+                whole.append(item)
+            }
+        }
+        let latest = Dictionary(grouping: whole, by: \.name).values.compactMap { items in
             items.max { $0.attempt < $1.attempt }
         }
-        return RecoveredPod(addresses: addresses, containers: latest.map { item in
+        return RecoveredPod(addresses: addresses, containers: latest.compactMap { item in
             switch item.state {
-            case .created(let at):
-                RecoveredContainer(name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
+            case .created: nil
             case .running(_, let at):
                 RecoveredContainer(name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
             case .exited(let end):
@@ -264,9 +316,6 @@ actor PodWorker {
             if status != published { _ = try await node.sink.publish(status, of: pod) }
             published = status
             try await node.sink.remove(pod)
-            let plan = machine.plan
-            let logs = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
-            try await BlockingPool.shared.run { try Files.removeTree(logs) }
             deliver(.objectDeleted)
         } catch {
             deliver(.objectDeletionFailed("\(error)"))

@@ -1,0 +1,137 @@
+// Small implementations of what a worker acts through: containers that are entries in a dictionary, a network that
+// counts addresses, a sink that remembers.
+
+import Containers
+import HTTP
+import Kernel
+import Logging
+import Objects
+import PodNetwork
+import Synchronization
+import System
+
+@testable import Kubelet
+
+final class FakeRuntime: ContainerRuntime {
+    struct State {
+        var sandboxes: [String: SandboxStatus] = [:]
+        var configs: [String: ContainerConfig] = [:]
+        var calls: [String] = []
+    }
+
+    let state = Mutex(State())
+    private let reader = Mutex<AsyncStream<RuntimeEvent>.Continuation?>(nil)
+
+    /// The latest caller is the reader: a cancelled one ends its own stream only.
+    var events: AsyncStream<RuntimeEvent> {
+        let (stream, continuation) = AsyncStream<RuntimeEvent>.makeStream()
+        reader.withLock { $0 = continuation }
+        return stream
+    }
+
+    private func emit(_ event: RuntimeEvent) { _ = reader.withLock { $0?.yield(event) } }
+
+    var calls: [String] { state.withLock { $0.calls } }
+    func config(_ name: String) -> ContainerConfig? { state.withLock { $0.configs.values.first { $0.name == name } } }
+
+    func recover() async -> [SandboxStatus] { state.withLock { Array($0.sandboxes.values) } }
+
+    func createSandbox(_ config: SandboxConfig) async throws -> SandboxStatus {
+        state.withLock { state in
+            state.calls.append("sandbox")
+            let status = SandboxStatus(
+                uid: config.uid, name: config.name, namespace: config.namespace, supervisorPID: 4242,
+                createdAt: .now(), annotations: config.annotations, logDirectory: config.logDirectory)
+            state.sandboxes[config.uid] = status
+            return status
+        }
+    }
+
+    func startContainer(sandbox uid: String, _ config: ContainerConfig) async throws -> Containers.ContainerStatus {
+        try state.withLock { state in
+            guard state.sandboxes[uid] != nil else { throw ContainersError.noSandbox(uid: uid) }
+            state.calls.append("start \(config.name) \(config.attempt)")
+            state.configs[config.id] = config
+            let status = Containers.ContainerStatus(
+                id: config.id, name: config.name, attempt: config.attempt, state: .running(pid: 4243, startedAt: .now()))
+            state.sandboxes[uid]?.containers.append(status)
+            return status
+        }
+    }
+
+    func exit(_ uid: String, _ name: String, _ code: Int32) {
+        let end = ExitStatus(code: code, startedAt: .now(), finishedAt: .now())
+        let id = state.withLock { state -> String? in
+            guard let index = state.sandboxes[uid]?.containers.lastIndex(where: { $0.name == name }) else { return nil }
+            guard case .running = state.sandboxes[uid]!.containers[index].state else { return nil }
+            state.sandboxes[uid]!.containers[index].state = .exited(end)
+            return state.sandboxes[uid]!.containers[index].id
+        }
+        if let id { emit(.containerExited(uid: uid, id: id, end)) }
+    }
+
+    func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
+        let name = state.withLock { state -> String? in
+            let name = state.sandboxes[uid]?.containers.first { $0.id == id }?.name
+            state.calls.append("stop \(name ?? "?")")
+            return name
+        }
+        if let name { exit(uid, name, 143) }
+    }
+
+    func removeContainer(sandbox uid: String, id: String) async throws {
+        state.withLock { $0.sandboxes[uid]?.containers.removeAll { $0.id == id } }
+    }
+
+    func removeSandbox(_ uid: String) async throws {
+        state.withLock { state in
+            state.calls.append("remove")
+            state.sandboxes[uid] = nil
+        }
+    }
+
+    func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession {
+        throw ContainersError.invalid("the fake does not exec")
+    }
+    func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
+        throw ContainersError.invalid("the fake does not attach")
+    }
+    func reopenLog(sandbox uid: String, id: String) async throws {}
+    func status(_ uid: String) async -> SandboxStatus? { state.withLock { $0.sandboxes[uid] } }
+}
+
+final class FakeNetwork: PodNetworking {
+    private let pods = Mutex<[String: PodAddresses]>([:])
+
+    func prepareNode() async throws {}
+    func attach(podUID: String, pid: Int32) async throws -> PodAddresses {
+        pods.withLock { pods in
+            if let known = pods[podUID] { return known }
+            let fresh = PodAddresses(ips: [.v4(0x0a2a_0002 + UInt32(pods.count))], hostInterface: "nd\(pods.count)")
+            pods[podUID] = fresh
+            return fresh
+        }
+    }
+    func detach(podUID: String) async { pods.withLock { $0[podUID] = nil } }
+    func recover(live: [LivePod]) async throws {}
+    func addresses(of podUID: String) -> PodAddresses? { pods.withLock { $0[podUID] } }
+    func teardown() async throws {}
+}
+
+struct FakeImages: ImageProvider {
+    func find(_ reference: String) async throws -> ResolvedImage? {
+        guard reference.hasPrefix("web") else { return nil }
+        return ResolvedImage(
+            id: "sha256:1", rootLayers: ["/tmp"], entrypoint: ["/bin/web"], command: ["--serve"],
+            environment: ["PATH=/bin"], workingDirectory: "/srv", user: "1000:1000")
+    }
+}
+
+/// Every HTTP probe is answered with the status of the moment.
+final class FakeProber: Prober {
+    let code = Mutex(200)
+    func httpGet(
+        scheme: String, host: String, port: Int, path: String, headers: HTTPHeaders, timeout: Duration
+    ) async -> ProbeResult { .response(status: code.withLock { $0 }, body: []) }
+    func tcp(host: String, port: Int, timeout: Duration) async -> String? { nil }
+}

@@ -1,0 +1,125 @@
+// The whole kubelet without an API server: manifests in a folder, a runtime of dictionaries, a real clock.
+
+import Containers
+import Kernel
+import Logging
+import Objects
+import Synchronization
+import System
+import Testing
+
+@testable import Kubelet
+
+@Suite(.timeLimit(.minutes(2))) struct StandaloneTests {
+    static let manifest = """
+        apiVersion: v1
+        kind: ConfigMap
+        metadata: {name: conf, namespace: prod}
+        data: {motd: hello}
+        ---
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: web, namespace: prod}
+        spec:
+          terminationGracePeriodSeconds: 1
+          initContainers: [{name: setup, image: "web:1", command: [prepare]}]
+          containers:
+          - name: app
+            image: web:1
+            args: ["$(MOTD)"]
+            env: [{name: MOTD, valueFrom: {configMapKeyRef: {name: conf, key: motd}}}]
+            volumeMounts: [{name: conf, mountPath: /conf, subPath: motd}]
+            readinessProbe: {httpGet: {port: 80}, periodSeconds: 1, failureThreshold: 1}
+          volumes: [{name: conf, configMap: {name: conf}}]
+
+        """
+
+    func kubelet(_ folder: String, _ runtime: FakeRuntime, _ network: FakeNetwork, _ prober: FakeProber) -> Kubelet {
+        var logger = Logger(label: "kubelet")
+        logger.logLevel = .critical
+        return Kubelet(
+            config: KubeletConfig(
+                nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs", addresses: [.v4(0xc000_0201)]),
+            client: nil, runtime: runtime, images: FakeImages(), network: network, prober: prober,
+            seccomp: { _ in [1] }, logger: logger)
+    }
+
+    func source(_ folder: String) -> StaticPodSource {
+        var logger = Logger(label: "pods")
+        logger.logLevel = .critical
+        return StaticPodSource(directory: "\(folder)/manifests", nodeName: "n1", logger: logger)
+    }
+
+    @Test func aManifestsLife() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/manifests")
+            try Files.makeDirectory("\(folder)/data")
+            try Files.writeAtomically("\(folder)/manifests/web.yaml", Self.manifest)
+            let (runtime, network, prober) = (FakeRuntime(), FakeNetwork(), FakeProber())
+            let first = kubelet(folder, runtime, network, prober)
+            let running = Task { try await first.run(manifests: source(folder)) }
+            try await until { runtime.calls.contains("start setup 0") }
+            let uid = try #require(await first.pods().first?.pod.child("metadata").text("uid"))
+            runtime.exit(uid, "setup", 0)
+            try await until { await Self.ready(first) == "True" }
+
+            let config = try #require(runtime.config("app"))
+            #expect(config.arguments == ["/bin/web", "hello"])
+            #expect(config.workingDirectory == "/srv")
+            #expect(config.user == ContainerUser(uid: 1000, gid: 1000))
+            #expect(config.seccomp == [1])
+            #expect(Set(config.capabilities) == Set(Capabilities.default))
+            #expect(config.logPath == "\(folder)/logs/prod_web_\(uid)/app/0.log")
+            let mount = try #require(config.mounts.first { $0.destination == "/conf" })
+            #expect(mount.readOnly && mount.subPath == "motd")
+            #expect(Set(config.mounts.map(\.destination)).isSuperset(of: ["/etc/hosts", "/etc/resolv.conf", "/dev/termination-log"]))
+            #expect(try Files.readText("\(folder)/data/pods/\(uid)/etc-hosts").contains("10.42.0.2\tweb"))
+
+            // A failing probe shows at once, a passing one again.
+            prober.code.withLock { $0 = 503 }
+            try await until { await Self.ready(first) == "False" }
+            prober.code.withLock { $0 = 200 }
+            try await until { await Self.ready(first) == "True" }
+
+            // A crash is restarted, and counted.
+            runtime.exit(uid, "app", 1)
+            try await until { runtime.calls.contains("start app 1") }
+
+            // noded goes away and comes back: nothing is started, nothing stopped, the count stays.
+            running.cancel()
+            _ = try? await running.value
+            let calls = runtime.calls
+            let second = kubelet(folder, runtime, network, prober)
+            let again = Task { try await second.run(manifests: source(folder)) }
+            try await until { await Self.ready(second) == "True" }
+            #expect(runtime.calls == calls)
+            let status = try #require(await second.pods().first?.status)
+            #expect(status.list("containerStatuses").first?.integer("restartCount") == 1)
+            #expect(status.text("podIP") == "10.42.0.2")
+
+            // Its ConfigMap changes: the volume follows.
+            try Files.writeAtomically("\(folder)/manifests/bad.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {}")
+
+            // The manifest goes: the pod is stopped and nothing of it is left.
+            try Files.remove("\(folder)/manifests/web.yaml")
+            try await until { await second.pods().isEmpty }
+            #expect(runtime.calls.suffix(2) == ["stop app", "remove"])
+            #expect(!Files.exists("\(folder)/data/pods/\(uid)"))
+            #expect(try MountTable.read().allSatisfy { !$0.point.hasPrefix(folder + "/") })
+            again.cancel()
+            _ = try? await again.value
+        }
+    }
+
+    static func ready(_ kubelet: Kubelet) async -> String? {
+        await kubelet.pods().first?.status.list("conditions").first { $0.text("type") == "Ready" }?.text("status")
+    }
+
+    @Test func uidsAreStableAndFollowTheContent() throws {
+        let pod = try yaml("{metadata: {name: a}, spec: {containers: []}}")
+        let one = StaticPodSource.uid("n1", pod)
+        #expect(one == StaticPodSource.uid("n1", pod))
+        #expect(one != StaticPodSource.uid("n2", pod))
+        #expect(one.utf8.count == 36)
+    }
+}

@@ -13,7 +13,8 @@ import Testing
         let (a, b) = (try NetworkNamespace.create(), try NetworkNamespace.create())
         try NetworkNamespace.runBlocking(fd: a) {
             try RouteSocket().createVeth(
-                name: "left", mac: MACAddress(2, 0, 0, 0, 0, 1), peerName: "right", peerMAC: MACAddress(2, 0, 0, 0, 0, 2),
+                name: "left", mac: MACAddress(2, 0, 0, 0, 0, 1), peerName: "right",
+                peerMAC: MACAddress(2, 0, 0, 0, 0, 2),
                 peerNamespace: b.raw, mtu: 1300)
         }
         return (a, b)
@@ -48,7 +49,8 @@ import Testing
                 let address = IPAddress(text)!
                 try socket.add(address: address, link: link.index)
                 try socket.add(address: address, link: link.index)
-                #expect(try socket.addresses().contains { $0.address == address && $0.prefixLength == address.bitWidth })
+                #expect(
+                    try socket.addresses().contains { $0.address == address && $0.prefixLength == address.bitWidth })
                 let route = Route(
                     to: CIDR(address.isV6 ? "fd0a::/64" : "10.10.0.0/24")!, link: link.index, source: address)
                 try socket.add(route)
@@ -86,7 +88,9 @@ import Testing
     @Test func malformedMessagesYieldLessNeverMore() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<2000 {
-            let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in UInt8.random(in: 0...40, using: &generator) }
+            let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in
+                UInt8.random(in: 0...40, using: &generator)
+            }
             let attributes = NetlinkAttributes(bytes[...])
             #expect(attributes.reduce(0) { $0 + 4 + $1.value.count } <= bytes.count)
             _ = attributes.number(1)
@@ -102,16 +106,19 @@ import Testing
             let map = NftSet("m", "type ipv4_addr . inet_proto . inet_service : mark")
             let nft = try NftContext()
             let ruleset = NftRuleset(
-                table, sets: [map], chains: [NftChain("c", hook: "type filter hook input priority 0", rules: ["accept"])])
+                table, sets: [map],
+                chains: [NftChain("c", hook: "type filter hook input priority 0", rules: ["accept"])])
             #expect(try nft.elements(of: map, in: table) == nil)
             try nft.apply(ruleset.installation)
             var transaction = NftTransaction(table)
-            transaction.add([NftElement("10.0.0.1 . tcp . 80", "0x1"), NftElement("10.0.0.2 . udp . 53", "4098")], to: "m")
+            transaction.add(
+                [NftElement("10.0.0.1 . tcp . 80", "0x1"), NftElement("10.0.0.2 . udp . 53", "4098")], to: "m")
             try nft.apply(transaction)
             let read = try #require(try nft.elements(of: map, in: table))
-            #expect(Set(read) == [
-                NftElement("10.0.0.1 . 6 . 80", "0x00000001"), NftElement("10.0.0.2 . 17 . 53", "0x00001002"),
-            ])
+            #expect(
+                Set(read) == [
+                    NftElement("10.0.0.1 . 6 . 80", "0x00000001"), NftElement("10.0.0.2 . 17 . 53", "0x00001002"),
+                ])
             // The second command fails, so the first has no effect.
             var half = NftTransaction(table)
             half.delete(["10.0.0.1 . tcp . 80"], from: "m")
@@ -122,7 +129,9 @@ import Testing
             // Installing again keeps the elements and does not double the rules.
             try nft.apply(ruleset.installation)
             #expect(try nft.elements(of: map, in: table)?.count == 2)
-            #expect(try nft.list(table)?.split(separator: "\n").filter { $0.contains("accept") && !$0.contains("policy") }.count == 1)
+            #expect(
+                try nft.list(table)?.split(separator: "\n").filter { $0.contains("accept") && !$0.contains("policy") }
+                    .count == 1)
             #expect(try nft.delete(table))
             #expect(try !nft.delete(table))
         }

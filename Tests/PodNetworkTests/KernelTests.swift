@@ -135,9 +135,10 @@ import Testing
             for text in ["10.42.7.200", "fd00:42:0:7::200"] {
                 let forged = IPAddress(text)!
                 try route.add(address: forged, link: eth0.index)
-                try route.add(Route(
-                    to: CIDR(forged.isV6 ? .v6(hi: 0, lo: 0) : .v4(0), prefixLength: 0), link: eth0.index,
-                    gateway: PodLink.gateway(for: forged), source: forged, onLink: true))
+                try route.add(
+                    Route(
+                        to: CIDR(forged.isV6 ? .v6(hi: 0, lo: 0) : .v4(0), prefixLength: 0), link: eth0.index,
+                        gateway: PodLink.gateway(for: forged), source: forged, onLink: true))
             }
         }
         for ip in target.ips {
@@ -194,7 +195,9 @@ import Testing
         #expect(try askUDP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
         #expect(try askTCP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
         #expect(try askUDP(from: node.namespace, Self.dns, 53) == "dns \(Self.dns)")
-        let tracked = try node.run { try ConntrackSocket().entries(protocolNumber: 17) + ConntrackSocket().entries(protocolNumber: 6) }
+        let tracked = try node.run {
+            try ConntrackSocket().entries(protocolNumber: 17) + ConntrackSocket().entries(protocolNumber: 6)
+        }
         #expect(!tracked.contains { $0.original.destination == Self.dns })
         try await network.teardown()
     }

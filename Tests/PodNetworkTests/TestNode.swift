@@ -91,7 +91,8 @@ func waitFor(_ pid: Int32) throws -> Int32 {
 // MARK: sockets
 
 /// Runs `body` with a socket address.
-func withSocketAddress<R>(_ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+func withSocketAddress<R>(_ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R
+{
     var storage = sockaddr_storage()
     let size: Int
     switch address {

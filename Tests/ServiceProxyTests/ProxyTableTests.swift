@@ -19,7 +19,9 @@ private func backends(_ service: ProxyService) -> [[String]] {
 @Suite struct ProxyServiceTests {
     @Test func readyEndpointsOfAllSlicesAreUsedOnce() {
         let a = slice("web", endpoints(["10.42.0.5", "10.42.0.6"]))
-        let b = slice("web", endpoints(["10.42.0.6", "10.42.0.7"]) + [TestEndpoint(address: "10.42.0.8", ready: false)], suffix: "2")
+        let b = slice(
+            "web", endpoints(["10.42.0.6", "10.42.0.7"]) + [TestEndpoint(address: "10.42.0.8", ready: false)],
+            suffix: "2")
         let other = slice("web", endpoints(["10.42.0.9"]), suffix: "3", ports: [("metrics", 9, "TCP")])
         let result = spec(service("web", ["10.43.0.7"]), a, b, other)
         #expect(backends(result) == [["10.42.0.5 . 8080", "10.42.0.6 . 8080", "10.42.0.7 . 8080"]])
@@ -51,12 +53,16 @@ private func backends(_ service: ProxyService) -> [[String]] {
             ["internalTrafficPolicy": "Local"])
         let ports = [("http", 8080, "TCP"), ("dns", 5353, "UDP")]
         let result = spec(
-            web, slice("web", [TestEndpoint(address: "10.42.0.5"), TestEndpoint(address: "10.42.1.5", node: "that")], ports: ports),
+            web,
+            slice(
+                "web", [TestEndpoint(address: "10.42.0.5"), TestEndpoint(address: "10.42.1.5", node: "that")],
+                ports: ports),
             slice("web", endpoints(["fd00:42::5"]), suffix: "6", ports: ports, type: "IPv6"))
         #expect(result.frontends.count == 4)
-        #expect(backends(result) == [
-            ["10.42.0.5 . 5353"], ["fd00:42::5 . 5353"], ["10.42.0.5 . 8080"], ["fd00:42::5 . 8080"],
-        ])
+        #expect(
+            backends(result) == [
+                ["10.42.0.5 . 5353"], ["fd00:42::5 . 5353"], ["10.42.0.5 . 8080"], ["fd00:42::5 . 8080"],
+            ])
     }
 }
 
@@ -97,12 +103,15 @@ private struct Maps {
     /// Where a flow with this mark ends, for every random number it may draw.
     func ends(_ mark: UInt32?) -> Set<String> {
         guard let mark, ProxyMark.count(mark) > 0 else { return ["rejected"] }
-        guard elements[.picks4]?[ProxyMark.text(UInt32(ProxyMark.count(mark)))] == "goto pick4_\(ProxyMark.count(mark))" else {
+        guard elements[.picks4]?[ProxyMark.text(UInt32(ProxyMark.count(mark)))] == "goto pick4_\(ProxyMark.count(mark))"
+        else {
             return ["no chain"]
         }
-        return Set((0..<ProxyMark.count(mark)).map {
-            elements[.endpoints(ProxyMark.count(mark), isV6: false)]?["\(ProxyMark.text(mark)) . \($0)"] ?? "dropped"
-        })
+        return Set(
+            (0..<ProxyMark.count(mark)).map {
+                elements[.endpoints(ProxyMark.count(mark), isV6: false)]?["\(ProxyMark.text(mark)) . \($0)"]
+                    ?? "dropped"
+            })
     }
 }
 
@@ -189,7 +198,9 @@ private struct Maps {
         #expect(maps.mark("10.43.0.8 . 6 . 80") == nil)
         // A new target never gets an id that a packet under way may still carry.
         _ = after.apply(["new": spec(service("new", ["10.43.0.9"]), slice("new", endpoints(["10.42.0.5"])))])
-        #expect(ProxyMark.id(ProxyMark.parse(after.contents[.services4]!["10.43.0.9 . 6 . 80"]!)!) != ProxyMark.id(maps.mark(Self.key)!))
+        #expect(
+            ProxyMark.id(ProxyMark.parse(after.contents[.services4]!["10.43.0.9 . 6 . 80"]!)!)
+                != ProxyMark.id(maps.mark(Self.key)!))
     }
 
     @Test func anAddressThatMovesToAnotherServiceStaysServed() {
@@ -218,7 +229,8 @@ private struct Maps {
 
     @Test func slotsStay() {
         let all = (0..<10).map { Backend(address: .v4($0), port: 80) }
-        #expect(ProxyTable.arrange([all[0], all[2], all[5]], before: [all[0], all[1], all[2]]) == [all[0], all[5], all[2]])
+        #expect(
+            ProxyTable.arrange([all[0], all[2], all[5]], before: [all[0], all[1], all[2]]) == [all[0], all[5], all[2]])
         #expect(ProxyTable.arrange([all[2]], before: [all[0], all[1], all[2]]) == [all[2]])
         #expect(ProxyTable.arrange([], before: all) == [])
     }

@@ -13,7 +13,8 @@ func service(
         "metadata": ["namespace": "default", "name": .string(name)],
         "spec": [
             "clusterIP": .string(ips[0]), "clusterIPs": .array(ips.map(JSON.string)), "type": "ClusterIP",
-            "ports": .array(ports.map { ["name": .string($0.name), "port": .int(Int64($0.port)), "protocol": .string($0.proto)] }),
+            "ports": .array(
+                ports.map { ["name": .string($0.name), "port": .int(Int64($0.port)), "protocol": .string($0.proto)] }),
         ],
     ]
     for (key, value) in more { json.set("spec", key, to: value) }
@@ -38,15 +39,18 @@ func slice(
             "labels": ["kubernetes.io/service-name": .string(service)],
         ],
         "addressType": .string(type),
-        "ports": .array(ports.map { ["name": .string($0.name), "port": .int(Int64($0.port)), "protocol": .string($0.proto)] }),
-        "endpoints": .array(endpoints.map {
-            [
-                "addresses": [.string($0.address)], "nodeName": .string($0.node),
-                "conditions": [
-                    "ready": .bool($0.ready), "serving": .bool($0.serving ?? $0.ready), "terminating": .bool($0.terminating),
-                ],
-            ]
-        }),
+        "ports": .array(
+            ports.map { ["name": .string($0.name), "port": .int(Int64($0.port)), "protocol": .string($0.proto)] }),
+        "endpoints": .array(
+            endpoints.map {
+                [
+                    "addresses": [.string($0.address)], "nodeName": .string($0.node),
+                    "conditions": [
+                        "ready": .bool($0.ready), "serving": .bool($0.serving ?? $0.ready),
+                        "terminating": .bool($0.terminating),
+                    ],
+                ]
+            }),
     ]
 }
 
@@ -71,7 +75,8 @@ final class MemoryAPI: APIClient {
 
     func remove(_ resource: ResourceID, _ name: String) {
         state.withLock { state in
-            guard let old = state.objects[resource]?.removeValue(forKey: ObjectKey(namespace: "default", name: name)) else { return }
+            guard let old = state.objects[resource]?.removeValue(forKey: ObjectKey(namespace: "default", name: name))
+            else { return }
             for watcher in state.watchers[resource] ?? [] { watcher.yield(WatchEvent(kind: .deleted, object: old)) }
         }
     }
@@ -89,13 +94,19 @@ final class MemoryAPI: APIClient {
         let (stream, continuation) = AsyncThrowingStream<WatchEvent, any Error>.makeStream()
         state.withLock { state in
             state.watchers[resource, default: []].append(continuation)
-            for object in (state.objects[resource] ?? [:]).values { continuation.yield(WatchEvent(kind: .modified, object: object)) }
+            for object in (state.objects[resource] ?? [:]).values {
+                continuation.yield(WatchEvent(kind: .modified, object: object))
+            }
         }
         return stream
     }
 
-    func get(_ resource: ResourceID, _ key: ObjectKey) async throws(APIStatus) -> JSON { throw .methodNotAllowed(resource, "get") }
-    func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON { throw .methodNotAllowed(resource, "create") }
+    func get(_ resource: ResourceID, _ key: ObjectKey) async throws(APIStatus) -> JSON {
+        throw .methodNotAllowed(resource, "get")
+    }
+    func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON {
+        throw .methodNotAllowed(resource, "create")
+    }
     func create(
         _ resource: ResourceID, _ key: ObjectKey, subresource: String, _ object: JSON
     ) async throws(APIStatus) -> JSON { throw .methodNotAllowed(resource, "create") }

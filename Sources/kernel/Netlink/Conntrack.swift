@@ -1,6 +1,6 @@
-// Connection tracking entries: read and deleted. A NAT decision lasts as long as its entry, so a UDP flow (a DNS client,
-// a game, a metrics sender that never closes its socket) would go to a departed pod for ever; and a flow that started
-// before its Service existed keeps its null binding. Deleting the entry makes the next packet decide anew.
+// Connection tracking entries: read and deleted. A NAT decision lasts as long as its entry, so a UDP flow (a DNS
+// client, a game, a metrics sender that never closes its socket) would go to a departed pod for ever; and a flow that
+// started before its Service existed keeps its null binding. Deleting the entry makes the next packet decide anew.
 //
 // Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 

@@ -1,6 +1,6 @@
 // Netlink messages as values: a header, a family's fixed struct, and a tree of attributes. Nobody counts offsets here:
-// out, libnl lays the tree into its message; in, `NetlinkReply` and `NetlinkAttributes` are views that check each length
-// against what is really there (a malformed message yields fewer attributes, never a read past the end).
+// out, libnl lays the tree into its message; in, `NetlinkReply` and `NetlinkAttributes` are views that check each
+// length against what is really there (a malformed message yields fewer attributes, never a read past the end).
 //
 // Source: netlink(7), rtnetlink(7), include/uapi/linux/netlink.h.
 
@@ -63,7 +63,9 @@ public struct NetlinkReply: Sendable {
     }
 
     /// The attributes behind a header of `size` bytes (aligned to 4, as the kernel does).
-    public func attributes(after size: Int) -> NetlinkAttributes { NetlinkAttributes(body[...].dropFirst((size + 3) & ~3)) }
+    public func attributes(after size: Int) -> NetlinkAttributes {
+        NetlinkAttributes(body[...].dropFirst((size + 3) & ~3))
+    }
 }
 
 /// A checked view of encoded attributes.

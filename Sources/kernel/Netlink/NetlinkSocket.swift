@@ -103,10 +103,13 @@ public final class NetlinkSocket: @unchecked Sendable {
         guard let raw = nlmsg_alloc_size(64 << 10) else { throw NetlinkError(operation(), .ENOMEM) }
         defer { nlmsg_free(raw) }
         let sequence = nl_socket_use_seq(socket)
-        nlmsg_put(raw, nl_socket_get_local_port(socket), sequence, Int32(message.type), 0,
+        nlmsg_put(
+            raw, nl_socket_get_local_port(socket), sequence, Int32(message.type), 0,
             Int32(message.flags | 1 | (ack ? 4 : 0)))
         let failed =
-            message.header.withUnsafeBytes { nlmsg_append(raw, UnsafeMutableRawPointer(mutating: $0.baseAddress), $0.count, 4) } < 0
+            message.header.withUnsafeBytes {
+                nlmsg_append(raw, UnsafeMutableRawPointer(mutating: $0.baseAddress), $0.count, 4)
+            } < 0
             || !message.attributes.allSatisfy { put($0, into: raw) }
         guard !failed else { throw NetlinkError(operation() + ": message too long", .E2BIG) }
         let sent = nl_send(socket, raw)
@@ -149,9 +152,10 @@ public final class NetlinkSocket: @unchecked Sendable {
             let length = Int(header.nlmsg_len)
             guard length >= headerSize, length <= rest.count else { break }
             if sequence == nil || header.nlmsg_seq == sequence {
-                replies.append(NetlinkReply(
-                    type: header.nlmsg_type, flags: header.nlmsg_flags, port: header.nlmsg_pid,
-                    body: Array(rest[headerSize..<length])))
+                replies.append(
+                    NetlinkReply(
+                        type: header.nlmsg_type, flags: header.nlmsg_flags, port: header.nlmsg_pid,
+                        body: Array(rest[headerSize..<length])))
             }
             rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst((length + 3) & ~3))
         }

@@ -132,10 +132,12 @@ public struct RouteSocket: Sendable {
         peer.append(NetlinkAttribute(28, UInt32(bitPattern: peerNamespace)))  // IFLA_NET_NS_FD
         let info = [
             NetlinkAttribute(1, string: "veth"),
-            NetlinkAttribute(2, nested: [
-                // VETH_INFO_PEER: a link message of its own, struct and attributes.
-                NetlinkAttribute(1, bytesOf(ifinfomsg()) + peer.flatMap(Self.flat))
-            ]),
+            NetlinkAttribute(
+                2,
+                nested: [
+                    // VETH_INFO_PEER: a link message of its own, struct and attributes.
+                    NetlinkAttribute(1, bytesOf(ifinfomsg()) + peer.flatMap(Self.flat))
+                ]),
         ]
         let message = NetlinkMessage(
             16, flags: NetlinkMessage.create | NetlinkMessage.exclusive, header: bytesOf(ifinfomsg()),
@@ -173,9 +175,12 @@ public struct RouteSocket: Sendable {
         var families: [NetlinkAttribute] = []
         if settings.strictSource {
             // IFLA_INET_CONF { IPV4_DEVCONF_RP_FILTER: 1 }
-            families.append(NetlinkAttribute(2, nested: [
-                NetlinkAttribute(1, nested: [NetlinkAttribute(8, 1)])
-            ]))
+            families.append(
+                NetlinkAttribute(
+                    2,
+                    nested: [
+                        NetlinkAttribute(1, nested: [NetlinkAttribute(8, 1)])
+                    ]))
         }
         if settings.withoutLinkLocal {
             families.append(NetlinkAttribute(10, nested: [NetlinkAttribute(8, byte: 1)]))  // IFLA_INET6_ADDR_GEN_MODE
@@ -200,7 +205,8 @@ public struct RouteSocket: Sendable {
         return try socket.query(message, "list addresses").compactMap { reply in
             guard reply.type == 20, let header = reply.header(ifaddrmsg.self) else { return nil }
             let attributes = reply.attributes(after: MemoryLayout<ifaddrmsg>.size)
-            // IFA_LOCAL is this end's address; IFA_ADDRESS the peer's on point-to-point links, and the only one in IPv6.
+            // IFA_LOCAL is this end's address; IFA_ADDRESS the peer's on point-to-point links, and the only one in
+            // IPv6.
             guard let address = attributes.address(2) ?? attributes.address(1) else { return nil }
             return LinkAddress(
                 link: Int32(bitPattern: header.ifa_index), address: address, prefixLength: Int(header.ifa_prefixlen),
@@ -278,7 +284,8 @@ public struct RouteSocket: Sendable {
         header.rtm_dst_len = UInt8(route.destination.prefixLength)
         header.rtm_table = 254  // RT_TABLE_MAIN
         header.rtm_protocol = route.origin
-        let scope: AddressScope = route.isLocal ? .host : route.gateway == nil && !route.destination.isV6 ? .link : .global
+        let scope: AddressScope =
+            route.isLocal ? .host : route.gateway == nil && !route.destination.isV6 ? .link : .global
         header.rtm_scope = scope.rawValue
         header.rtm_type = route.isLocal ? 2 : 1
         header.rtm_flags = route.onLink ? 4 : 0

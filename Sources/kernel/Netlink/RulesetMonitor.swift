@@ -47,8 +47,8 @@ public final class RulesetMonitor: Sendable {
 
     deinit { stop.stop() }
 
-    /// NFTA_GEN_PROC_PID is the committing thread's id as the first pid namespace counts it, which says nothing inside a
-    /// container: there its name has to do.
+    /// NFTA_GEN_PROC_PID is the committing thread's id as the first pid namespace counts it, which says nothing inside
+    /// a container: there its name has to do.
     private static func isOwn(_ generation: NetlinkAttributes) -> Bool {
         if let thread = generation.bigEndian(2), Files.exists("/proc/self/task/\(thread)") { return true }
         return generation.string(3).map(ownThreads.contains) == true
@@ -76,7 +76,10 @@ private final class StopPipe: Sendable {
 
     /// False when it is time to stop.
     func waitReadable(_ descriptor: Int32) -> Bool {
-        var polls = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: read.raw, events: Int16(POLLIN), revents: 0)]
+        var polls = [
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: read.raw, events: Int16(POLLIN), revents: 0),
+        ]
         while poll(&polls, 2, -1) < 0, errno == EINTR {}
         return polls[1].revents == 0
     }

@@ -70,7 +70,8 @@ public final class NftContext: @unchecked Sendable {
         }
     }
 
-    /// Which sets and chains the table has, and how many rules in each; nil when there is no such table. Reads no element.
+    /// Which sets and chains the table has, and how many rules in each; nil when there is no such table. Reads no
+    /// element.
     public func outline(of table: NftTable) throws(NftError) -> NftOutline? {
         do {
             return NftListing.outline(try run("list table \(table)", terse: true))

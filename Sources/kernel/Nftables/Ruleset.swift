@@ -51,8 +51,8 @@ public struct NftRuleset: Hashable, Sendable {
         (self.table, self.sets, self.chains) = (table, sets, chains)
     }
 
-    /// Makes the table's chains hold exactly these rules, in one commit, whatever was there; elements stay. Fails when a
-    /// set exists with another type.
+    /// Makes the table's chains hold exactly these rules, in one commit, whatever was there; elements stay. Fails when
+    /// a set exists with another type.
     public var installation: NftTransaction {
         var transaction = NftTransaction(table)
         transaction.append(.addTable)
@@ -63,7 +63,8 @@ public struct NftRuleset: Hashable, Sendable {
 
     /// What `NftContext.outline` says of a table that is as this one.
     public func matches(_ outline: NftOutline) -> Bool {
-        sets.allSatisfy { outline.sets.contains($0.name) } && chains.allSatisfy { outline.chains[$0.name] == $0.rules.count }
+        sets.allSatisfy { outline.sets.contains($0.name) }
+            && chains.allSatisfy { outline.chains[$0.name] == $0.rules.count }
     }
 
     /// The same from nothing: the table is removed first, with all its elements.

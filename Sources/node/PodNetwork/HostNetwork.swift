@@ -57,9 +57,10 @@ final class HostNetwork: @unchecked Sendable {
         for range in config.serviceCIDRs {
             // Something must route there, or sending fails before nftables sees the packet. IPv6 refuses such routes
             // through lo unless they are local ones.
-            try socket.add(Route(
-                to: range, link: loopback.index, source: sources.first { $0.isV6 == range.isV6 },
-                isLocal: range.isV6))
+            try socket.add(
+                Route(
+                    to: range, link: loopback.index, source: sources.first { $0.isV6 == range.isV6 },
+                    isLocal: range.isV6))
         }
         try install(NodeRules.ruleset(config))
         mtu = try chooseMTU()
@@ -151,7 +152,8 @@ final class HostNetwork: @unchecked Sendable {
     func cutOff(podUID: String) throws {
         guard let link = try socket.link(named: PodLink.name(podUID: podUID)) else { return }
         let known = book.addresses(of: podUID).map { PodLink.route(to: $0, link: link.index, sources: []) }
-        let routes = known.isEmpty ? try socket.routes().filter { $0.link == link.index && $0.origin == Route.noded } : known
+        let routes =
+            known.isEmpty ? try socket.routes().filter { $0.link == link.index && $0.origin == Route.noded } : known
         for route in routes { try socket.delete(route) }
     }
 

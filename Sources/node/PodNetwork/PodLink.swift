@@ -34,7 +34,8 @@ enum PodLink {
     static func isOurs(_ link: Link) -> Bool {
         link.kind == "veth" && link.name.utf8.count == 15 && link.name.hasPrefix(prefix)
             && link.name.utf8.dropFirst(2).allSatisfy {
-                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
             }
     }
 

@@ -32,8 +32,8 @@ final class ProxyEngine: @unchecked Sendable {
     func distrust() { trusted = false }
     var needsAll: Bool { !trusted }
 
-    /// Makes the kernel hold exactly `all`. A table whose rules are as they must be stays in force and only elements that
-    /// differ change; one of another version, or with rules missing, is replaced, in one commit if it is not huge.
+    /// Makes the kernel hold exactly `all`. A table whose rules are as they must be stays in force and only elements
+    /// that differ change; one of another version, or with rules missing, is replaced, in one commit if it is not huge.
     func reconcile(_ all: [String: ProxyService]) throws {
         let nft = try context()
         let contents = refused ? nil : try inside { [ruleset] in try Self.read(nft, ruleset) }

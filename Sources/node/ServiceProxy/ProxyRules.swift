@@ -84,21 +84,25 @@ enum ProxyRules {
 
     /// One chain per distinct number of endpoints. The drop is never reached: each slot below N has an element.
     static func pick(_ count: Int, isV6: Bool) -> NftChain {
-        NftChain(pickName(count, isV6: isV6), rules: [
-            "\(ports) dnat \(isV6 ? "ip6" : "ip") to meta mark . numgen random mod \(count) "
-                + "map @\(ProxyMap.endpoints(count, isV6: isV6).name)",
-            "drop",
-        ])
+        NftChain(
+            pickName(count, isV6: isV6),
+            rules: [
+                "\(ports) dnat \(isV6 ? "ip6" : "ip") to meta mark . numgen random mod \(count) "
+                    + "map @\(ProxyMap.endpoints(count, isV6: isV6).name)",
+                "drop",
+            ])
     }
 
     static func pickName(_ count: Int, isV6: Bool) -> String { "pick\(isV6 ? 6 : 4)_\(count)" }
 
     /// One chain per distinct affinity time: notes who got what. The client's own address even if it was masqueraded.
     static func stick(seconds: Int) -> NftChain {
-        NftChain(stickName(seconds), rules: [
-            "meta nfproto ipv4 meta mark set meta mark & 0xfffff000 "
-                + "update @affinity4 { ct original ip saddr . meta mark timeout \(seconds)s : ip daddr . th dport }"
-        ])
+        NftChain(
+            stickName(seconds),
+            rules: [
+                "meta nfproto ipv4 meta mark set meta mark & 0xfffff000 "
+                    + "update @affinity4 { ct original ip saddr . meta mark timeout \(seconds)s : ip daddr . th dport }"
+            ])
     }
 
     static func stickName(_ seconds: Int) -> String { "stick_\(seconds)" }
@@ -116,27 +120,33 @@ enum ProxyRules {
         let remember = "ct state new ct status dnat meta mark & 0xfffff000 vmap @sticks"
         ruleset.sets = ProxyMap.fixed.map(\.declaration) + [affinity4]
         ruleset.chains = [
-            NftChain("service", rules: [
-                "meta mark set ip daddr . meta l4proto . th dport map @affine4 \(ports) "
-                    + "dnat ip to ip saddr . meta mark map @affinity4",
-                "meta mark set ip daddr . meta l4proto . th dport map @services4 meta mark & 0xfff vmap @picks4",
-                "meta mark set ip6 daddr . meta l4proto . th dport map @services6 meta mark & 0xfff vmap @picks6",
-                "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @nodeports4 "
-                    + "meta mark & 0xfff vmap @picks4",
-                "fib daddr type local meta nfproto ipv6 meta mark set meta l4proto . th dport map @nodeports6 "
-                    + "meta mark & 0xfff vmap @picks6",
-            ]),
+            NftChain(
+                "service",
+                rules: [
+                    "meta mark set ip daddr . meta l4proto . th dport map @affine4 \(ports) "
+                        + "dnat ip to ip saddr . meta mark map @affinity4",
+                    "meta mark set ip daddr . meta l4proto . th dport map @services4 meta mark & 0xfff vmap @picks4",
+                    "meta mark set ip6 daddr . meta l4proto . th dport map @services6 meta mark & 0xfff vmap @picks6",
+                    "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @nodeports4 "
+                        + "meta mark & 0xfff vmap @picks4",
+                    "fib daddr type local meta nfproto ipv6 meta mark set meta l4proto . th dport map @nodeports6 "
+                        + "meta mark & 0xfff vmap @picks6",
+                ]),
             NftChain("prerouting", hook: "type nat hook prerouting priority -100", rules: ["jump service"]),
             NftChain("output", hook: "type nat hook output priority -100", rules: ["jump service"]),
-            NftChain("forward", hook: "type filter hook forward priority -10", rules: [
-                "ct state new ct status dnat fib daddr . iif oif exists meta mark set meta mark | 0xfff"
-            ] + rejects),
+            NftChain(
+                "forward", hook: "type filter hook forward priority -10",
+                rules: [
+                    "ct state new ct status dnat fib daddr . iif oif exists meta mark set meta mark | 0xfff"
+                ] + rejects),
             NftChain("reject_output", hook: "type filter hook output priority -10", rules: rejects),
             // IPv6 Service ranges are local routes, so what nothing redirected ends here.
             NftChain("reject_input", hook: "type filter hook input priority -10", rules: rejects),
-            NftChain("postrouting", hook: "type nat hook postrouting priority 100", rules: [
-                "ct status dnat meta mark & 0xfff == 0xfff masquerade fully-random"
-            ]),
+            NftChain(
+                "postrouting", hook: "type nat hook postrouting priority 100",
+                rules: [
+                    "ct status dnat meta mark & 0xfff == 0xfff masquerade fully-random"
+                ]),
             NftChain("remember_routed", hook: "type filter hook postrouting priority 110", rules: [remember]),
             NftChain("remember_local", hook: "type filter hook input priority 110", rules: [remember]),
         ]

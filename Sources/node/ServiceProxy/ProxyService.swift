@@ -109,7 +109,8 @@ extension ProxyService {
                 }
                 frontends[.address(address, transport, port: number)] =
                     target(local: spec.internalTrafficPolicy == "Local")
-                if spec.type != "ClusterIP", let nodePort = port.nodePort.flatMap({ UInt16(exactly: $0) }), nodePort > 0 {
+                if spec.type != "ClusterIP", let nodePort = port.nodePort.flatMap({ UInt16(exactly: $0) }), nodePort > 0
+                {
                     frontends[.nodePort(isV6: address.isV6, transport, port: nodePort)] =
                         target(local: spec.externalTrafficPolicy == "Local")
                 }
@@ -135,11 +136,14 @@ private struct Candidates {
     init(_ slices: [EndpointSlice], port: ServicePort, isV6: Bool) {
         for slice in slices where slice.addressType == (isV6 ? "IPv6" : "IPv4") {
             // A slice's ports are matched by name and protocol; the number is the pods' own.
-            guard let number = slice.ports.first(where: { $0.name == port.name && $0.protocol == port.protocol })?.port
-                .flatMap({ UInt16(exactly: $0) })
+            guard
+                let number = slice.ports.first(where: { $0.name == port.name && $0.protocol == port.protocol })?.port
+                    .flatMap({ UInt16(exactly: $0) })
             else { continue }
             for endpoint in slice.endpoints {
-                guard let address = endpoint.addresses.first.flatMap({ IPAddress($0) }), address.isV6 == isV6 else { continue }
+                guard let address = endpoint.addresses.first.flatMap({ IPAddress($0) }), address.isV6 == isV6 else {
+                    continue
+                }
                 let conditions = endpoint.conditions
                 // An endpoint may for a moment be in two slices: one that says ready is enough.
                 var state = states[Backend(address: address, port: number)] ?? State()

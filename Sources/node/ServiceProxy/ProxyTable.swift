@@ -50,7 +50,9 @@ struct ProxyTable: Sendable {
     private var services: [String: ProxyService] = [:]
     private var owners: [Frontend: String] = [:]
     private var assigned: [String: Assigned] = [:]
+    /// Ids of `assigned`, and those that the kernel may still know.
     private var usedIDs: Set<UInt32> = []
+    private var assignedIDs: Set<UInt32> = []
     private var lastID: UInt32 = 0
     /// Elements to delete once nothing in flight can want them.
     private var garbage: [ProxyMap: Set<String>] = [:]
@@ -97,12 +99,14 @@ struct ProxyTable: Sendable {
         }
         var plan = Draft()
         for map in ProxyMap.entries {
-            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true { plan.change[map, default: [:]][key] = .some(nil) }
+            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true {
+                plan.change[map, default: [:]][key] = .some(nil)
+            }
         }
         for (map, elements) in contents where map.isEndpoints || map == .sticks {
             for key in elements.keys where kept[map]?.contains(key) != true { garbage[map, default: []].insert(key) }
         }
-        usedIDs = Set(assigned.values.map(\.id))
+        usedIDs = assignedIDs
         return plan.finish(&contents)
     }
 
@@ -130,7 +134,8 @@ struct ProxyTable: Sendable {
                 chains.append(ProxyRules.pick(Int(count), isV6: isV6))
             }
         }
-        let seconds = Set((contents[.sticks] ?? [:]).values.compactMap { $0.split(separator: "_").last.flatMap { Int($0) } })
+        let seconds = Set(
+            (contents[.sticks] ?? [:]).values.compactMap { $0.split(separator: "_").last.flatMap { Int($0) } })
         return (sets, chains + seconds.sorted().map { ProxyRules.stick(seconds: $0) })
     }
 
@@ -146,7 +151,9 @@ struct ProxyTable: Sendable {
             plan.set(map, key, ProxyMark.text(mark), in: contents, stage: .change)
             if case .address = frontend {
                 if target.affinity != nil {
-                    plan.set(.affine4, key, ProxyMark.text(ProxyMark.make(id: ProxyMark.id(mark), count: 0)), in: contents, stage: .change)
+                    plan.set(
+                        .affine4, key, ProxyMark.text(ProxyMark.make(id: ProxyMark.id(mark), count: 0)), in: contents,
+                        stage: .change)
                 } else if contents[.affine4]?[key] != nil {
                     plan.change[.affine4, default: [:]][key] = .some(nil)
                 }
@@ -169,6 +176,7 @@ struct ProxyTable: Sendable {
         let before = assigned[target.name] ?? adopted(target, service)
         let id = before?.id ?? freshID()
         usedIDs.insert(id)
+        assignedIDs.insert(id)
         let now = Assigned(
             id: id, slots: Self.arrange(target.backends, before: before?.slots ?? []), affinity: target.affinity)
         let map = now.map(isV6: target.isV6)
@@ -192,7 +200,9 @@ struct ProxyTable: Sendable {
         if count > 0, contents[picks]?[ProxyMark.text(UInt32(count))] == nil {
             plan.sets.insert(map.declaration)
             plan.chains.insert(ProxyRules.pick(count, isV6: target.isV6))
-            plan.set(picks, ProxyMark.text(UInt32(count)), "goto \(ProxyRules.pickName(count, isV6: target.isV6))", in: contents, stage: .prepare)
+            plan.set(
+                picks, ProxyMark.text(UInt32(count)), "goto \(ProxyRules.pickName(count, isV6: target.isV6))",
+                in: contents, stage: .prepare)
         }
         if let seconds = target.affinity {
             let key = ProxyMark.text(id << 12)
@@ -208,7 +218,10 @@ struct ProxyTable: Sendable {
     private mutating func drop(_ target: Target) {
         guard let gone = assigned.removeValue(forKey: target.name) else { return }
         usedIDs.remove(gone.id)
-        for slot in gone.slots.indices { garbage[gone.map(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot)) }
+        assignedIDs.remove(gone.id)
+        for slot in gone.slots.indices {
+            garbage[gone.map(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot))
+        }
         if gone.affinity != nil { garbage[.sticks, default: []].insert(ProxyMark.text(gone.id << 12)) }
     }
 
@@ -228,8 +241,9 @@ struct ProxyTable: Sendable {
     private func noteUDP(_ frontend: Frontend, from old: Target?, to new: Target?, plan: inout Draft) {
         guard frontend.transport == .udp, old?.backends != new?.backends || old == nil else { return }
         let valid = Set(new?.backends ?? [])
-        plan.staleUDP.append(UDPCheck(
-            frontend: frontend, valid: valid, departed: Set(old?.backends ?? []).subtracting(valid)))
+        plan.staleUDP.append(
+            UDPCheck(
+                frontend: frontend, valid: valid, departed: Set(old?.backends ?? []).subtracting(valid)))
     }
 
     // MARK: ids
@@ -239,12 +253,15 @@ struct ProxyTable: Sendable {
         for (frontend, other) in service.frontends where other.name == target.name {
             let (map, key) = Self.element(frontend)
             guard let mark = contents[map]?[key].flatMap({ ProxyMark.parse($0) }), ProxyMark.id(mark) != 0,
-                !assigned.values.contains(where: { $0.id == ProxyMark.id(mark) })
+                !assignedIDs.contains(ProxyMark.id(mark))
             else { continue }
             var found = Assigned(id: ProxyMark.id(mark), slots: [], affinity: nil)
             for slot in 0..<ProxyMark.count(mark) {
                 let key = "\(ProxyMark.text(mark)) . \(slot)"
-                guard let backend = contents[.endpoints(ProxyMark.count(mark), isV6: target.isV6)]?[key].flatMap(Self.backend) else { break }
+                guard
+                    let backend = contents[.endpoints(ProxyMark.count(mark), isV6: target.isV6)]?[key].flatMap(
+                        Self.backend)
+                else { break }
                 found.slots.append(backend)
             }
             if found.slots.count != ProxyMark.count(mark) { continue }
@@ -262,13 +279,17 @@ struct ProxyTable: Sendable {
 
     /// Until the sweep, no id that the kernel knows is given to another target.
     private mutating func reserveIDs() {
-        usedIDs = Set(assigned.values.map(\.id))
+        usedIDs = assignedIDs
         for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6] {
-            for mark in (contents[map] ?? [:]).values.compactMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
+            for mark in (contents[map] ?? [:]).values.compactMap({ ProxyMark.parse($0) }) {
+                usedIDs.insert(ProxyMark.id(mark))
+            }
         }
         for (map, elements) in contents where map.isEndpoints {
             for key in elements.keys {
-                if let mark = key.split(separator: " ").first.flatMap({ ProxyMark.parse($0) }) { usedIDs.insert(ProxyMark.id(mark)) }
+                if let mark = key.split(separator: " ").first.flatMap({ ProxyMark.parse($0) }) {
+                    usedIDs.insert(ProxyMark.id(mark))
+                }
             }
         }
     }
@@ -327,7 +348,8 @@ private struct Draft {
     }
 
     private static func write(
-        _ elements: [ProxyMap: [String: String?]], to transaction: inout NftTransaction, _ contents: inout ProxyTable.Contents
+        _ elements: [ProxyMap: [String: String?]], to transaction: inout NftTransaction,
+        _ contents: inout ProxyTable.Contents
     ) {
         for (map, wanted) in elements.sorted(by: { $0.key < $1.key }) {
             let present = contents[map] ?? [:]

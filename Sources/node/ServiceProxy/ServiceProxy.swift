@@ -1,5 +1,5 @@
-// Services of the API, in the kernel. Informers of Services and EndpointSlices mark Services as dirty; one loop computes
-// what those ask (a value) and hands it to the engine on its worker thread. Changes are applied at once; those
+// Services of the API, in the kernel. Informers of Services and EndpointSlices mark Services as dirty; one loop
+// computes what those ask (a value) and hands it to the engine on its worker thread. Changes are applied at once; those
 // that arrive while a commit is under way travel together in the next.
 //
 // The rules do not need this process: when it stops they stay, when it starts it reads its table once and changes only
@@ -216,7 +216,8 @@ public final class ServiceProxy: Sendable {
     }
 
     /// Waits until no Service on this node sends new flows to `address` as a ready endpoint: before SIGTERM, so
-    /// that no request goes to a pod that is leaving. An endpoint kept only because nothing better is left does not count.
+    /// that no request goes to a pod that is leaving. An endpoint kept only because nothing better is left does not
+    /// count.
     /// - Returns: false when `timeout` passed first (or the task was cancelled).
     public func waitUntilRemoved(address: IPAddress, timeout: Duration) async -> Bool {
         let id = state.withLock { state in

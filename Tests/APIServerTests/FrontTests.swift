@@ -74,7 +74,7 @@ import Testing
         #expect(body.status == 415)
         let yaml = await api.answer(
             api.request(
-                "POST", url, body: Array("kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: y\ndata:\n  a: b\n".utf8),
+                "POST", url, body: Array("kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: yam\ndata:\n  a: b\n".utf8),
                 headers: ["Content-Type": "application/yaml"]))
         #expect(yaml.status == 201)
         #expect(yaml.json.at("data", "a") == "b")

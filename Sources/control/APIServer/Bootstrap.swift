@@ -4,6 +4,7 @@
 // Idempotent. What somebody changed in them stays, except the endpoint, which follows the configuration.
 
 internal import Client
+internal import Logging
 internal import Objects
 internal import System
 
@@ -50,6 +51,13 @@ enum Bootstrap {
                     "ports": [["name": "https", "protocol": "TCP", "port": 443, "targetPort": .int(port)]],
                 ],
             ])
+        }
+        if address.isLoopback {
+            // EndpointSlices may not hold one: pods could not reach it.
+            core.logger.warning(
+                "the API is advertised at a loopback address: Service default/kubernetes gets no endpoint",
+                metadata: ["address": "\(address)"])
+            return
         }
         let slice: JSON = [
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",

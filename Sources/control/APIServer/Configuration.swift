@@ -3,7 +3,7 @@
 public import System
 
 public struct APIServerConfiguration: Sendable {
-    /// Published as the endpoint of Service default/kubernetes.
+    /// Published as the endpoint of Service default/kubernetes; a loopback address is not (pods could not reach it).
     public var advertiseAddress: IPAddress
     /// TCP port of the https listener, for the same endpoint.
     public var port = 6443

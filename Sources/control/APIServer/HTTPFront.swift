@@ -109,6 +109,10 @@ struct HTTPFront: Sendable {
         case ("log", .get): return try log(call)
         // Old clients POST; the upgrade is the same.
         case ("exec", .get), ("exec", .create): return try exec(call)
+        case ("attach", .get), ("attach", .create):
+            throw APIStatus(
+                code: 501, reason: "NotImplemented",
+                message: "attach is not implemented yet; use exec to run a command in the container, or logs")
         case ("binding", .create): return try bind(call, pod: call.path.name)
         case ("eviction", .create): return try evict(call)
         case ("scale", .get):

@@ -184,7 +184,7 @@ enum Body {
             switch encoding {
             case .json: return try JSON.parse(bytes, duplicates: &duplicates)
             case .yaml:
-                let documents = try YAML.parse(bytes)
+                let documents = try YAML.parse(bytes, duplicates: &duplicates)
                 guard documents.count == 1 else {
                     throw JSONError(
                         reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)

@@ -29,7 +29,7 @@ enum Negotiation {
         subscript(name: String) -> String? { parameters.first { $0.0 == name }?.1 }
     }
 
-    static let accepted = "application/json, application/yaml"
+    static let accepted = ["application/json", "application/yaml"]
 
     /// The first of the client's media ranges that can be served.
     /// - Throws: 406 when there is none.
@@ -52,9 +52,7 @@ enum Negotiation {
             }
             return result
         }
-        throw APIStatus(
-            code: 406, reason: "NotAcceptable",
-            message: "only the following media types are accepted: \(accepted)")
+        throw .notAcceptable(accepted: accepted)
     }
 
     /// Does the client take aggregated discovery? (`application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`)
@@ -77,10 +75,13 @@ enum Negotiation {
         switch mediaType(type) {
         case "application/json": return .json
         case "application/yaml": return .yaml
-        default:
+        case "application/vnd.kubernetes.protobuf":
+            // kubectl 1.37 sends it for `create KIND …` and has no other way to say the same.
             throw APIStatus(
                 code: 415, reason: "UnsupportedMediaType",
-                message: "the body of the request was in an unknown format - accepted media types include: \(accepted)")
+                message: "protobuf bodies are not implemented: use kubectl apply -f or create -f (add --dry-run=client "
+                    + "-o yaml to kubectl create to get the file) - accepted media types include: \(accepted.joined(separator: ", "))")
+        default: throw .unsupportedMediaType(accepted: accepted)
         }
     }
 

@@ -129,7 +129,8 @@ var targets: [Target] = [
     ]),
     tests("ClusterDNSTests", ["System", "Objects", "Client", "ClusterDNS"]),
     tests("KubeletTests", [
-        "System", "Kernel", "Cgroups", "Objects", "Client", "Containers", "PodNetwork", "HTTP", "Kubelet", .logging,
+        "System", "Kernel", "Cgroups", "Objects", "Store", "Client", "APIServer", "Containers", "PodNetwork", "HTTP",
+        "Kubelet", .logging,
     ]),
 ]
 

@@ -261,9 +261,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     }
 
     func read(
-        _ folder: String, attempt: Int = 0, _ change: (inout LogOptions) -> Void = { _ in }
+        _ folder: String, attempt: Int = 0, _ change: (inout ContainerLogOptions) -> Void = { _ in }
     ) async throws -> String {
-        var options = LogOptions()
+        var options = ContainerLogOptions()
         change(&options)
         let text = Text()
         try await LogReader(directory: folder, options: options) { _ in .over }.run(attempt: attempt) { await text.add($0) }
@@ -295,7 +295,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     @Test(.timeLimit(.minutes(1))) func followingAcrossRotationAndRestart() async throws {
         try await withFolder { (folder: String) async throws in
             try write("\(folder)/0.log", Self.line(1, "one"))
-            var options = LogOptions()
+            var options = ContainerLogOptions()
             options.follow = true
             let text = Text()
             let stage = Stage()

@@ -9,7 +9,7 @@ extension Kubelet {
     /// The output of a container, in pieces. The stream ends at the end of the log, or when following, when the
     /// container has run for the last time; it throws nothing after it began but cancellation.
     /// - Throws: `APIStatus` notFound without such a pod, badRequest when the container has no log yet.
-    public func logs(pod key: ObjectKey, options: LogOptions) async throws -> AsyncThrowingStream<[UInt8], any Error> {
+    public func logs(pod key: ObjectKey, options: ContainerLogOptions) async throws -> AsyncThrowingStream<[UInt8], any Error> {
         let worker = try worker(key)
         let pod = await worker.object
         let name = try Self.container(options.container, of: pod)

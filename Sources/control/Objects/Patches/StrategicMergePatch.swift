@@ -100,7 +100,7 @@ public enum StrategicMergePatch {
         switch value {
         case .object(let object): return .object(withoutDirectives(object))
         case .array(let elements):
-            return .array(elements.filter { $0[patchKey]?.string != "delete" }.map(withoutDirectives))
+            return .array(elements.filter { !["delete", "replace"].contains($0[patchKey]?.string) }.map(withoutDirectives))
         default: return value
         }
     }

@@ -8,7 +8,7 @@ import Kernel
 public import System
 
 /// PodLogOptions v1.
-public struct LogOptions: Sendable, Hashable {
+public struct ContainerLogOptions: Sendable, Hashable {
     public var container: String?
     public var follow = false
     public var previous = false
@@ -34,7 +34,7 @@ struct LogReader {
 
     /// Folder of the container's logs.
     let directory: String
-    let options: LogOptions
+    let options: ContainerLogOptions
     /// Asked while following, at the end of what is there.
     let continuation: @Sendable (_ attempt: Int) async -> Continuation
 
@@ -190,7 +190,7 @@ private struct Filter {
     /// The last piece shown was a partial line: the next one of it gets no time of its own.
     private var midLine = false
 
-    init(_ options: LogOptions) {
+    init(_ options: ContainerLogOptions) {
         timestamps = options.timestamps
         since = options.sinceTime ?? options.sinceSeconds.map { Timestamp.now().advanced(by: .seconds(-$0)) }
         stream = options.stream.flatMap { $0 == "All" ? nil : Array($0.lowercased().utf8) }

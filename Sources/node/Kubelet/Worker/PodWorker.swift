@@ -92,7 +92,7 @@ actor PodWorker {
         guard containerJSON(name).text("terminationMessagePolicy") == "FallbackToLogsOnError" else { return "" }
         let plan = machine.plan
         let root = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
-        var options = LogOptions()
+        var options = ContainerLogOptions()
         options.tailLines = 80
         let text = LogText()
         let reader = LogReader(directory: "\(root)/\(name)", options: options) { _ in .over }

@@ -1,0 +1,190 @@
+// The kubelet against the real API server (in process, store in memory), with a runtime of dictionaries: what a
+// kubectl user would see of a node and its pods.
+
+import APIServer
+import Client
+import Kernel
+import Logging
+import Objects
+import Store
+import Synchronization
+import System
+import Testing
+
+@testable import Kubelet
+
+/// The API's own questions to nodes are not asked here.
+private struct NoNode: NodeBackend {
+    func logs(
+        pod: ObjectKey, node: String, options: LogOptions
+    ) async throws(APIStatus) -> AsyncThrowingStream<[UInt8], any Error> { throw APIStatus.internalError("no node") }
+
+    func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+        throw APIStatus.internalError("no node")
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct APIModeTests {
+    static let quiet: Logger = {
+        var logger = Logger(label: "kubelet")
+        logger.logLevel = .critical
+        return logger
+    }()
+
+    static func server() async throws -> APIServer {
+        let address = try #require(IPAddress("192.0.2.1"))
+        let server = APIServer(
+            store: MemoryStore(), configuration: APIServerConfiguration(advertiseAddress: address),
+            nodeBackend: NoNode(), logger: quiet)
+        try await server.open()
+        return server
+    }
+
+    static func create(_ client: InProcessClient, _ resource: ResourceID, _ text: String) async throws -> JSON {
+        try await client.create(resource, try yaml(text))
+    }
+
+    static func get(_ client: InProcessClient, _ resource: ResourceID, _ name: String, _ namespace: String) async -> JSON? {
+        try? await client.get(resource, ObjectKey(namespace: namespace, name: name))
+    }
+
+    static func ready(_ pod: JSON?) -> String? {
+        pod?.child("status").list("conditions").first { $0.text("type") == "Ready" }?.text("status")
+    }
+
+    @Test func aPodFromBindingToDeletion() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/data")
+            let server = try await Self.server()
+            let client = server.client
+            let (runtime, network, prober) = (FakeRuntime(), FakeNetwork(), FakeProber())
+            let drained = Mutex(0)
+            func kubelet() throws -> Kubelet {
+                Kubelet(
+                    config: KubeletConfig(
+                        nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
+                        addresses: [.v4(0xc000_0201), try #require(IPAddress("fd00::1"))],
+                        podCIDRs: [try #require(CIDR("10.42.0.0/24"))]),
+                    client: client, runtime: runtime, images: FakeImages(), network: network, prober: prober,
+                    seccomp: { _ in [1] }, drain: { _ in drained.withLock { $0 += 1 } }, logger: Self.quiet)
+            }
+            let first = try kubelet()
+            let running = Task { await first.run() }
+
+            // The node registers itself and breathes.
+            try await until { await Self.get(client, .leases, "n1", "kube-node-lease") != nil }
+            let node = try #require(await Self.get(client, .nodes, "n1", ""))
+            #expect(Self.ready(node) == "True")
+            #expect(node.child("spec").text("podCIDR") == "10.42.0.0/24")
+            #expect(node.child("status").list("addresses").count == 3)
+            #expect(node.child("status").child("nodeInfo").text("kubeletVersion") == "v1.36.1+noded.1")
+            #expect(node.child("status").child("allocatable").text("pods") == "110")
+
+            _ = try await Self.create(client, .configMaps, "{metadata: {name: conf, namespace: default}, data: {k: one}}")
+            _ = try await Self.create(client, .pods, """
+                metadata: {name: web, namespace: default}
+                spec:
+                  nodeName: n1
+                  terminationGracePeriodSeconds: 5
+                  containers:
+                  - name: app
+                    image: web:1
+                    volumeMounts: [{name: conf, mountPath: /conf}]
+                    readinessProbe: {httpGet: {port: 80}, periodSeconds: 1, failureThreshold: 1}
+                  volumes: [{name: conf, configMap: {name: conf}}]
+                """)
+            try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "True" }
+            let pod = try #require(await Self.get(client, .pods, "web", "default"))
+            let uid = try #require(pod.child("metadata").text("uid"))
+            let status = pod.child("status")
+            #expect(status.text("phase") == "Running")
+            #expect(status.text("podIP") == "10.42.0.2")
+            #expect(status.text("hostIP") == "192.0.2.1")
+            #expect(status.text("qosClass") == "BestEffort")
+            #expect(status.list("containerStatuses").first?.text("imageID") == "sha256:1")
+
+            // Readiness reaches the API, and stale words of the condition go.
+            prober.code.withLock { $0 = 500 }
+            try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "False" }
+            prober.code.withLock { $0 = 200 }
+            try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "True" }
+            let conditions = try #require(await Self.get(client, .pods, "web", "default")).child("status").list("conditions")
+            #expect(conditions.first { $0.text("type") == "Ready" }?["reason"] == nil)
+
+            // A changed ConfigMap reaches the volume.
+            let file = "\(folder)/data/pods/\(uid)/volumes/kubernetes.io~configmap/conf/k"
+            #expect(try Files.readText(file) == "one")
+            _ = try await client.patch(
+                .configMaps, ObjectKey(namespace: "default", name: "conf"), .merge, ["data": ["k": "two"]], subresource: nil)
+            try await until { (try? Files.readText(file)) == "two" }
+
+            // noded restarts: same containers, same object, not one write about it.
+            running.cancel()
+            await running.value
+            let before = try #require(await Self.get(client, .pods, "web", "default"))
+            let calls = runtime.calls
+            let second = try kubelet()
+            let again = Task { await second.run() }
+            try await until { await second.pods().count == 1 }
+            try await Task.sleep(for: .milliseconds(300))
+            #expect(runtime.calls == calls)
+            #expect(await Self.get(client, .pods, "web", "default") == before)
+
+            // A deletion: endpoints first, then the stop, then nothing is left.
+            try await client.delete(.pods, ObjectKey(namespace: "default", name: "web"), DeleteOptions([:]))
+            try await until { await Self.get(client, .pods, "web", "default") == nil }
+            try await until { await second.pods().isEmpty }
+            #expect(drained.withLock { $0 } == 1)
+            #expect(runtime.calls.suffix(2) == ["stop app", "remove"])
+            #expect(!Files.exists("\(folder)/data/pods/\(uid)"))
+            #expect(try Files.list("\(folder)/logs").isEmpty)
+
+            let events = try await client.list(.events, namespace: "default").items
+            let reasons = Set(events.compactMap { $0.text("reason") })
+            #expect(reasons.isSuperset(of: ["Starting", "Pulled", "Created", "Started", "Unhealthy", "Killing"]), "\(reasons)")
+            let started = try #require(events.first { $0.text("reason") == "Started" })
+            #expect(started.child("involvedObject").text("fieldPath") == "spec.containers{app}")
+            again.cancel()
+            await again.value
+        }
+    }
+
+    @Test func whatIsMissingIsSaidInTheStatus() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/data")
+            let client = try await Self.server().client
+            let kubelet = Kubelet(
+                config: KubeletConfig(
+                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs", addresses: [.v4(0xc000_0201)]),
+                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(), prober: FakeProber(),
+                seccomp: { _ in [1] }, logger: Self.quiet)
+            let running = Task { await kubelet.run() }
+            for (name, container) in [
+                ("image", "{name: app, image: 'nowhere:1'}"),
+                ("config", "{name: app, image: 'web:1', env: [{name: X, valueFrom: {secretKeyRef: {name: db, key: k}}}]}"),
+            ] {
+                _ = try await Self.create(client, .pods, """
+                    metadata: {name: \(name), namespace: default}
+                    spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [\(container)]}
+                    """)
+            }
+            func waiting(_ name: String) async -> JSON {
+                let pod = await Self.get(client, .pods, name, "default") ?? .null
+                return pod.child("status").list("containerStatuses").first?.child("state").child("waiting") ?? .null
+            }
+            try await until { await waiting("image").text("reason") == "ErrImagePull" }
+            #expect(await waiting("image").text("message")?.contains("noded image import") == true)
+            try await until { await waiting("config").text("reason") == "CreateContainerConfigError" }
+            #expect(await waiting("config").text("message") == "secret \"db\" not found")
+            // The Secret appears: the container starts.
+            _ = try await Self.create(client, .secrets, "{metadata: {name: db, namespace: default}, stringData: {k: v}}")
+            try await until { Self.ready(await Self.get(client, .pods, "config", "default")) == "True" }
+            // Deleting a pod that never ran needs nothing but its object.
+            try await client.delete(.pods, ObjectKey(namespace: "default", name: "image"), DeleteOptions(gracePeriodSeconds: 0))
+            try await client.delete(.pods, ObjectKey(namespace: "default", name: "config"), DeleteOptions([:]))
+            try await until { await kubelet.pods().isEmpty }
+            running.cancel()
+            await running.value
+        }
+    }
+}

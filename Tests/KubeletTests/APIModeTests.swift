@@ -44,7 +44,9 @@ private struct NoNode: NodeBackend {
         try await client.create(resource, try yaml(text))
     }
 
-    static func get(_ client: InProcessClient, _ resource: ResourceID, _ name: String, _ namespace: String) async -> JSON? {
+    static func get(_ client: InProcessClient, _ resource: ResourceID, _ name: String, _ namespace: String) async
+        -> JSON?
+    {
         try? await client.get(resource, ObjectKey(namespace: namespace, name: name))
     }
 
@@ -80,8 +82,11 @@ private struct NoNode: NodeBackend {
             #expect(node.child("status").child("nodeInfo").text("kubeletVersion") == "v1.36.1+noded.1")
             #expect(node.child("status").child("allocatable").text("pods") == "110")
 
-            _ = try await Self.create(client, .configMaps, "{metadata: {name: conf, namespace: default}, data: {k: one}}")
-            _ = try await Self.create(client, .pods, """
+            _ = try await Self.create(
+                client, .configMaps, "{metadata: {name: conf, namespace: default}, data: {k: one}}")
+            _ = try await Self.create(
+                client, .pods,
+                """
                 metadata: {name: web, namespace: default}
                 spec:
                   nodeName: n1
@@ -108,14 +113,16 @@ private struct NoNode: NodeBackend {
             try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "False" }
             prober.code.withLock { $0 = 200 }
             try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "True" }
-            let conditions = try #require(await Self.get(client, .pods, "web", "default")).child("status").list("conditions")
+            let conditions = try #require(await Self.get(client, .pods, "web", "default")).child("status").list(
+                "conditions")
             #expect(conditions.first { $0.text("type") == "Ready" }?["reason"] == nil)
 
             // A changed ConfigMap reaches the volume.
             let file = "\(folder)/data/pods/\(uid)/volumes/kubernetes.io~configmap/conf/k"
             #expect(try Files.readText(file) == "one")
             _ = try await client.patch(
-                .configMaps, ObjectKey(namespace: "default", name: "conf"), .merge, ["data": ["k": "two"]], subresource: nil)
+                .configMaps, ObjectKey(namespace: "default", name: "conf"), .merge, ["data": ["k": "two"]],
+                subresource: nil)
             try await until { (try? Files.readText(file)) == "two" }
 
             // noded restarts: same containers, same object, not one write about it.
@@ -141,7 +148,9 @@ private struct NoNode: NodeBackend {
 
             let events = try await client.list(.events, namespace: "default").items
             let reasons = Set(events.compactMap { $0.text("reason") })
-            #expect(reasons.isSuperset(of: ["Starting", "Pulled", "Created", "Started", "Unhealthy", "Killing"]), "\(reasons)")
+            #expect(
+                reasons.isSuperset(of: ["Starting", "Pulled", "Created", "Started", "Unhealthy", "Killing"]),
+                "\(reasons)")
             let started = try #require(events.first { $0.text("reason") == "Started" })
             #expect(started.child("involvedObject").text("fieldPath") == "spec.containers{app}")
             again.cancel()
@@ -155,15 +164,22 @@ private struct NoNode: NodeBackend {
             let client = try await Self.server().client
             let kubelet = Kubelet(
                 config: KubeletConfig(
-                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs", addresses: [.v4(0xc000_0201)]),
-                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(), prober: FakeProber(),
+                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
+                    addresses: [.v4(0xc000_0201)]),
+                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(),
+                prober: FakeProber(),
                 seccomp: { _ in [1] }, logger: Self.quiet)
             let running = Task { await kubelet.run() }
             for (name, container) in [
                 ("image", "{name: app, image: 'nowhere:1'}"),
-                ("config", "{name: app, image: 'web:1', env: [{name: X, valueFrom: {secretKeyRef: {name: db, key: k}}}]}"),
+                (
+                    "config",
+                    "{name: app, image: 'web:1', env: [{name: X, valueFrom: {secretKeyRef: {name: db, key: k}}}]}"
+                ),
             ] {
-                _ = try await Self.create(client, .pods, """
+                _ = try await Self.create(
+                    client, .pods,
+                    """
                     metadata: {name: \(name), namespace: default}
                     spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [\(container)]}
                     """)
@@ -177,10 +193,12 @@ private struct NoNode: NodeBackend {
             try await until { await waiting("config").text("reason") == "CreateContainerConfigError" }
             #expect(await waiting("config").text("message") == "secret \"db\" not found")
             // The Secret appears: the container starts.
-            _ = try await Self.create(client, .secrets, "{metadata: {name: db, namespace: default}, stringData: {k: v}}")
+            _ = try await Self.create(
+                client, .secrets, "{metadata: {name: db, namespace: default}, stringData: {k: v}}")
             try await until { Self.ready(await Self.get(client, .pods, "config", "default")) == "True" }
             // Deleting a pod that never ran needs nothing but its object.
-            try await client.delete(.pods, ObjectKey(namespace: "default", name: "image"), DeleteOptions(gracePeriodSeconds: 0))
+            try await client.delete(
+                .pods, ObjectKey(namespace: "default", name: "image"), DeleteOptions(gracePeriodSeconds: 0))
             try await client.delete(.pods, ObjectKey(namespace: "default", name: "config"), DeleteOptions([:]))
             try await until { await kubelet.pods().isEmpty }
             running.cancel()

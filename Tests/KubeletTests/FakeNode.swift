@@ -53,7 +53,8 @@ final class FakeRuntime: ContainerRuntime {
             state.calls.append("start \(config.name) \(config.attempt)")
             state.configs[config.id] = config
             let status = Containers.ContainerStatus(
-                id: config.id, name: config.name, attempt: config.attempt, state: .running(pid: 4243, startedAt: .now()))
+                id: config.id, name: config.name, attempt: config.attempt, state: .running(pid: 4243, startedAt: .now())
+            )
             state.sandboxes[uid]?.containers.append(status)
             return status
         }

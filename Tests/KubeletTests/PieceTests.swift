@@ -39,7 +39,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     }
 
     @Test func variablesFromEverywhere() async throws {
-        let pod = try yaml("""
+        let pod = try yaml(
+            """
             metadata: {name: web, namespace: prod, uid: u1, labels: {app: shop}}
             spec:
               nodeName: n1
@@ -62,7 +63,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             "conf": try yaml("{kind: ConfigMap, data: {key: v, 'a b': w}}"),
             "db": try yaml("{kind: Secret, data: {password: aHVudGVyMg==}}"),
         ]
-        let service = try yaml("""
+        let service = try yaml(
+            """
             metadata: {name: web-front, namespace: prod}
             spec: {clusterIP: 10.43.0.9, ports: [{name: http, port: 80, protocol: TCP}]}
             """)
@@ -115,23 +117,28 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             let pod = try yaml("metadata: {name: web, namespace: prod}\nspec: \(spec)")
             return PodFiles.resolver(pod, machine: machine, clusterDNS: dns, domain: "cluster.local").text
         }
-        #expect(try text("{dnsPolicy: ClusterFirst}") == """
-            search prod.svc.cluster.local svc.cluster.local cluster.local example.org
-            nameserver 10.43.0.10
-            options ndots:5
+        #expect(
+            try text("{dnsPolicy: ClusterFirst}") == """
+                search prod.svc.cluster.local svc.cluster.local cluster.local example.org
+                nameserver 10.43.0.10
+                options ndots:5
 
-            """)
+                """)
         let host = "search example.org\nnameserver 192.0.2.53\noptions edns0\n"
         #expect(try text("{dnsPolicy: Default}") == host)
         #expect(try text("{dnsPolicy: ClusterFirst, hostNetwork: true}") == host)
         #expect(try text("{dnsPolicy: ClusterFirstWithHostNet, hostNetwork: true}").hasPrefix("search prod.svc"))
-        #expect(try text("{dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], options: [{name: ndots, value: '1'}]}}")
-            == "nameserver 192.0.2.9\noptions ndots:1\n")
-        #expect(try text("{dnsPolicy: ClusterFirst, dnsConfig: {options: [{name: ndots, value: '1'}]}}").contains("options ndots:1\n"))
+        #expect(
+            try text("{dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], options: [{name: ndots, value: '1'}]}}")
+                == "nameserver 192.0.2.9\noptions ndots:1\n")
+        #expect(
+            try text("{dnsPolicy: ClusterFirst, dnsConfig: {options: [{name: ndots, value: '1'}]}}").contains(
+                "options ndots:1\n"))
     }
 
     @Test func hosts() throws {
-        let pod = try yaml("""
+        let pod = try yaml(
+            """
             metadata: {name: web-0, namespace: prod}
             spec: {hostname: web-0, subdomain: web, hostAliases: [{ip: 192.0.2.7, hostnames: [a, b]}]}
             """)
@@ -149,12 +156,14 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         #expect(try qos("{limits: {cpu: 1}}") == "Burstable")
         #expect(try qos("{limits: {cpu: 1, memory: 1Gi}}") == "Guaranteed")
         #expect(try qos("{limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m, memory: 1Gi}}") == "Burstable")
-        let total = ContainerResources.pod(try yaml("""
-            initContainers: [{name: i, resources: {requests: {cpu: 2}, limits: {cpu: 2, memory: 1Gi}}}]
-            containers:
-            - {name: a, resources: {requests: {cpu: 500m}, limits: {cpu: 1, memory: 1Gi}}}
-            - {name: b, resources: {limits: {cpu: 250m}}}
-            """))
+        let total = ContainerResources.pod(
+            try yaml(
+                """
+                initContainers: [{name: i, resources: {requests: {cpu: 2}, limits: {cpu: 2, memory: 1Gi}}}]
+                containers:
+                - {name: a, resources: {requests: {cpu: 500m}, limits: {cpu: 1, memory: 1Gi}}}
+                - {name: b, resources: {limits: {cpu: 250m}}}
+                """))
         #expect(total.cpuRequest == 2000)
         #expect(total.cpuLimit == 2000)
         #expect(total.memoryLimit == nil)
@@ -171,8 +180,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             #expect(try Files.attributes("\(folder)/d/b").mode & 0o777 == 0o400)
             #expect(try false == AtomicWriter.write(one, to: folder, group: nil, now: Timestamp(seconds: 2)))
             let before = Files.symlinkTarget("\(folder)/..data")
-            #expect(try AtomicWriter.write(
-                ["a": VolumeFile(bytes: [3], mode: 0o644)], to: folder, group: nil, now: Timestamp(seconds: 3)))
+            #expect(
+                try AtomicWriter.write(
+                    ["a": VolumeFile(bytes: [3], mode: 0o644)], to: folder, group: nil, now: Timestamp(seconds: 3)))
             #expect(Files.symlinkTarget("\(folder)/..data") != before)
             #expect(try Files.read("\(folder)/a") == [3])
             #expect(try Files.list(folder).sorted() == ["..1970_01_01_00_00_03.000000000", "..data", "a"])
@@ -181,7 +191,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 
     @Test func realVolumes() async throws {
         try await withFolder { (folder: String) async throws in
-            let pod = try yaml("""
+            let pod = try yaml(
+                """
                 metadata: {name: web, namespace: prod, uid: u1, labels: {app: shop}}
                 spec:
                   securityContext: {fsGroup: 2000}
@@ -198,7 +209,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
                   - {name: host, hostPath: {path: \(folder)/made, type: DirectoryOrCreate}}
                 """)
             let objects = [
-                "conf": try yaml("{kind: ConfigMap, data: {k: v1}}"), "db": try yaml("{kind: Secret, stringData: {p: x}}"),
+                "conf": try yaml("{kind: ConfigMap, data: {k: v1}}"),
+                "db": try yaml("{kind: Secret, stringData: {p: x}}"),
             ]
             let manager = VolumeManager(podDirectory: folder)
             let lookups = Lookups(object: { _, name in objects[name] })
@@ -230,12 +242,22 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     @Test func refusals() async throws {
         try await withFolder { (folder: String) async throws in
             for (volume, message) in [
-                ("{name: v, configMap: {name: gone}}", "MountVolume.SetUp failed for volume \"v\" : configmap \"gone\" not found"),
-                ("{name: v, hostPath: {path: /nowhere, type: File}}",
-                    "MountVolume.SetUp failed for volume \"v\" : hostPath type check failed: /nowhere is not a file"),
-                ("{name: v, nfs: {server: x}}", "MountVolume.SetUp failed for volume \"v\" : nfs volumes are not supported yet"),
-                ("{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}",
-                    "MountVolume.SetUp failed for volume \"v\" : projected serviceAccountToken sources are not supported yet"),
+                (
+                    "{name: v, configMap: {name: gone}}",
+                    "MountVolume.SetUp failed for volume \"v\" : configmap \"gone\" not found"
+                ),
+                (
+                    "{name: v, hostPath: {path: /nowhere, type: File}}",
+                    "MountVolume.SetUp failed for volume \"v\" : hostPath type check failed: /nowhere is not a file"
+                ),
+                (
+                    "{name: v, nfs: {server: x}}",
+                    "MountVolume.SetUp failed for volume \"v\" : nfs volumes are not supported yet"
+                ),
+                (
+                    "{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}",
+                    "MountVolume.SetUp failed for volume \"v\" : projected serviceAccountToken sources are not supported yet"
+                ),
             ] {
                 let pod = try yaml("metadata: {name: web}\nspec: {volumes: [\(volume)]}")
                 do {
@@ -266,7 +288,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         var options = ContainerLogOptions()
         change(&options)
         let text = Text()
-        try await LogReader(directory: folder, options: options) { _ in .over }.run(attempt: attempt) { await text.add($0) }
+        try await LogReader(directory: folder, options: options) { _ in .over }.run(attempt: attempt) {
+            await text.add($0)
+        }
         return await text.text
     }
 
@@ -278,7 +302,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     @Test func options() async throws {
         try await withFolder { (folder: String) async throws in
             try write("\(folder)/0.log.20261121-030400", Self.line(1, "one") + Self.line(2, "two"))
-            try write("\(folder)/0.log", Self.line(3, "th", "P") + Self.line(3, "ree") + Self.line(4, "err", stream: "stderr"))
+            try write(
+                "\(folder)/0.log", Self.line(3, "th", "P") + Self.line(3, "ree") + Self.line(4, "err", stream: "stderr")
+            )
             #expect(try await read(folder) == "one\ntwo\nthree\nerr\n")
             #expect(try await read(folder) { $0.tailLines = 1 } == "err\n")
             #expect(try await read(folder) { $0.tailLines = 4 } == "two\nthree\nerr\n")
@@ -286,8 +312,12 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             #expect(try await read(folder) { $0.tailLines = 100 } == "one\ntwo\nthree\nerr\n")
             #expect(try await read(folder) { $0.limitBytes = 5 } == "one\nt")
             #expect(try await read(folder) { $0.stream = "Stderr" } == "err\n")
-            #expect(try await read(folder) { $0.sinceTime = Timestamp(rfc3339: "2026-11-21T03:04:03Z") } == "three\nerr\n")
-            #expect(try await read(folder) { $0.timestamps = true; $0.tailLines = 1 } == "2026-11-21T03:04:04.000000000Z err\n")
+            #expect(
+                try await read(folder) { $0.sinceTime = Timestamp(rfc3339: "2026-11-21T03:04:03Z") } == "three\nerr\n")
+            #expect(
+                try await read(folder) {
+                    $0.timestamps = true; $0.tailLines = 1
+                } == "2026-11-21T03:04:04.000000000Z err\n")
             #expect(try await read(folder, attempt: 7) == "")
         }
     }

@@ -26,11 +26,12 @@ import Testing
     }
 
     @Test func initContainersRunInOrderAndAppWaits() throws {
-        var world = try World(header + """
-            spec:
-              initContainers: [{name: one, image: i}, {name: two, image: i}]
-              containers: [{name: app, image: web}]
-            """)
+        var world = try World(
+            header + """
+                spec:
+                  initContainers: [{name: one, image: i}, {name: two, image: i}]
+                  containers: [{name: app, image: web}]
+                """)
         world.begin()
         #expect(world.starts == ["one"])
         #expect(world.state("app") == "waiting PodInitializing")
@@ -47,9 +48,10 @@ import Testing
     }
 
     @Test func aFailedInitContainerEndsANeverPod() throws {
-        var world = try World(header + """
-            spec: {restartPolicy: Never, initContainers: [{name: one, image: i}], containers: [{name: app, image: w}]}
-            """)
+        var world = try World(
+            header + """
+                spec: {restartPolicy: Never, initContainers: [{name: one, image: i}], containers: [{name: app, image: w}]}
+                """)
         world.begin()
         world.exit("one", 3)
         #expect(world.phase == "Failed")
@@ -57,15 +59,16 @@ import Testing
     }
 
     @Test func sidecarsStartFirstAndStopLastInReverse() throws {
-        var world = try World(header + """
-            spec:
-              restartPolicy: Never
-              initContainers:
-              - {name: s1, image: i, restartPolicy: Always}
-              - {name: setup, image: i}
-              - {name: s2, image: i, restartPolicy: Always}
-              containers: [{name: app, image: w}]
-            """)
+        var world = try World(
+            header + """
+                spec:
+                  restartPolicy: Never
+                  initContainers:
+                  - {name: s1, image: i, restartPolicy: Always}
+                  - {name: setup, image: i}
+                  - {name: s2, image: i, restartPolicy: Always}
+                  containers: [{name: app, image: w}]
+                """)
         world.begin()
         #expect(world.starts == ["s1", "setup"])
         world.exit("setup", 0)
@@ -122,7 +125,8 @@ import Testing
 
     @Test func restartPolicies() throws {
         for (policy, code, phase) in [
-            ("Never", 0, "Succeeded"), ("Never", 1, "Failed"), ("OnFailure", 0, "Succeeded"), ("OnFailure", 1, "Running"),
+            ("Never", 0, "Succeeded"), ("Never", 1, "Failed"), ("OnFailure", 0, "Succeeded"),
+            ("OnFailure", 1, "Running"),
             ("Always", 0, "Running"),
         ] {
             var world = try World(header + "spec: {restartPolicy: \(policy), containers: [{name: app, image: w}]}")
@@ -131,7 +135,9 @@ import Testing
             #expect(world.phase == phase, "\(policy) \(code)")
             if phase == "Succeeded" {
                 #expect(world.state("app") == "terminated Completed")
-                #expect(world.status.list("conditions").first { $0.text("type") == "Ready" }?.text("reason") == "PodCompleted")
+                #expect(
+                    world.status.list("conditions").first { $0.text("type") == "Ready" }?.text("reason")
+                        == "PodCompleted")
                 #expect(world.status.text("podIP") == "10.42.0.7")
             }
         }
@@ -171,7 +177,8 @@ import Testing
             }
         }
         world.open = []
-        world.send(.startFailed(container: "app", reason: "CreateContainerConfigError", message: "secret \"db\" not found"))
+        world.send(
+            .startFailed(container: "app", reason: "CreateContainerConfigError", message: "secret \"db\" not found"))
         #expect(world.state("app") == "waiting CreateContainerConfigError")
         #expect(world.container("app").child("state").child("waiting").text("message") == "secret \"db\" not found")
         #expect(world.container("app").integer("restartCount") == 0)
@@ -190,7 +197,8 @@ import Testing
             case .attachNetwork: world.send(.networkReady(["10.42.0.7"]))
             case .resolveImage: world.send(.imageReady(container: "app", imageID: "x", found: ""))
             case .start:
-                world.send(.startFailed(container: "app", reason: "RunContainerError", message: "exec: \"x\": not found"))
+                world.send(
+                    .startFailed(container: "app", reason: "RunContainerError", message: "exec: \"x\": not found"))
             case .teardown: world.send(.tornDown)
             default: break
             }
@@ -213,7 +221,8 @@ import Testing
     }
 
     @Test func aLostSandboxIsMadeAnew() throws {
-        var world = try World(header + "spec: {initContainers: [{name: one, image: i}], containers: [{name: app, image: w}]}")
+        var world = try World(
+            header + "spec: {initContainers: [{name: one, image: i}], containers: [{name: app, image: w}]}")
         world.begin()
         world.exit("one", 0)
         world.send(.sandboxLost("the pod's supervisor died"))
@@ -268,11 +277,12 @@ import Testing
     }
 
     @Test func preStopComesFirstAndLeavesTwoSeconds() throws {
-        var world = try World(header + """
-            spec:
-              terminationGracePeriodSeconds: 10
-              containers: [{name: app, image: w, lifecycle: {preStop: {sleep: {seconds: 60}}}}]
-            """)
+        var world = try World(
+            header + """
+                spec:
+                  terminationGracePeriodSeconds: 10
+                  containers: [{name: app, image: w, lifecycle: {preStop: {sleep: {seconds: 60}}}}]
+                """)
         world.begin()
         world.delete(grace: 10)
         world.settle()

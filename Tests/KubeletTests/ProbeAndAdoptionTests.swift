@@ -7,15 +7,16 @@ import Testing
 @testable import Kubelet
 
 @Suite struct ProbeTests {
-    static let probed = header + """
-        spec:
-          containers:
-          - name: app
-            image: w
-            startupProbe: {exec: {command: [a]}, failureThreshold: 3}
-            livenessProbe: {httpGet: {port: 80}, failureThreshold: 2, terminationGracePeriodSeconds: 3}
-            readinessProbe: {tcpSocket: {port: 80}, failureThreshold: 2, successThreshold: 1}
-        """
+    static let probed =
+        header + """
+            spec:
+              containers:
+              - name: app
+                image: w
+                startupProbe: {exec: {command: [a]}, failureThreshold: 3}
+                livenessProbe: {httpGet: {port: 80}, failureThreshold: 2, terminationGracePeriodSeconds: 3}
+                readinessProbe: {tcpSocket: {port: 80}, failureThreshold: 2, successThreshold: 1}
+            """
 
     func probes(_ world: World) -> [ProbeKind] {
         world.log.compactMap { if case .startProbe(_, _, let kind, _) = $0 { kind } else { nil } }
@@ -95,11 +96,12 @@ import Testing
     }
 
     @Test func postStartDelaysProbesAndKillsOnFailure() throws {
-        var world = try World(header + """
-            spec:
-              containers:
-              - {name: app, image: w, lifecycle: {postStart: {exec: {command: [x]}}}, readinessProbe: {tcpSocket: {port: 1}}}
-            """)
+        var world = try World(
+            header + """
+                spec:
+                  containers:
+                  - {name: app, image: w, lifecycle: {postStart: {exec: {command: [x]}}}, readinessProbe: {tcpSocket: {port: 1}}}
+                """)
         world.begin()
         #expect(probes(world).isEmpty)
         world.send(.hookFinished(container: "app", id: "c1", .postStart, failure: "PostStartHook failed: 1"))
@@ -114,7 +116,11 @@ import Testing
     func running(_ attempt: Int, id: String = "c9") -> RecoveredPod {
         RecoveredPod(
             addresses: ["10.42.0.9"],
-            containers: [RecoveredContainer(name: "app", id: id, attempt: attempt, startedAt: Timestamp(seconds: World.epoch - 60), termination: nil)])
+            containers: [
+                RecoveredContainer(
+                    name: "app", id: id, attempt: attempt, startedAt: Timestamp(seconds: World.epoch - 60),
+                    termination: nil)
+            ])
     }
 
     @Test func nothingRestartsAndReadinessStays() throws {

@@ -39,7 +39,8 @@ import Testing
         logger.logLevel = .critical
         return Kubelet(
             config: KubeletConfig(
-                nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs", addresses: [.v4(0xc000_0201)]),
+                nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
+                addresses: [.v4(0xc000_0201)]),
             client: nil, runtime: runtime, images: FakeImages(), network: network, prober: prober,
             seccomp: { _ in [1] }, logger: logger)
     }
@@ -72,7 +73,10 @@ import Testing
             #expect(config.logPath == "\(folder)/logs/prod_web_\(uid)/app/0.log")
             let mount = try #require(config.mounts.first { $0.destination == "/conf" })
             #expect(mount.readOnly && mount.subPath == "motd")
-            #expect(Set(config.mounts.map(\.destination)).isSuperset(of: ["/etc/hosts", "/etc/resolv.conf", "/dev/termination-log"]))
+            #expect(
+                Set(config.mounts.map(\.destination)).isSuperset(of: [
+                    "/etc/hosts", "/etc/resolv.conf", "/dev/termination-log",
+                ]))
             #expect(try Files.readText("\(folder)/data/pods/\(uid)/etc-hosts").contains("10.42.0.2\tweb"))
 
             // A failing probe shows at once, a passing one again.
@@ -98,7 +102,8 @@ import Testing
             #expect(status.text("podIP") == "10.42.0.2")
 
             // Its ConfigMap changes: the volume follows.
-            try Files.writeAtomically("\(folder)/manifests/bad.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {}")
+            try Files.writeAtomically(
+                "\(folder)/manifests/bad.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {}")
 
             // The manifest goes: the pod is stopped and nothing of it is left.
             try Files.remove("\(folder)/manifests/web.yaml")

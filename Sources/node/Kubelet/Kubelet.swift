@@ -68,7 +68,8 @@ public actor Kubelet {
         recorder = client.map { EventRecorder(client: $0, nodeName: config.nodeName, logger: logger) }
         agent = client.map {
             NodeAgent(
-                config: config, client: $0, runtimeVersion: "noded://\(config.version.drop { $0 == "v" })", logger: logger)
+                config: config, client: $0, runtimeVersion: "noded://\(config.version.drop { $0 == "v" })",
+                logger: logger)
         }
         (mailbox, inlet) = AsyncStream.makeStream()
     }
@@ -77,8 +78,11 @@ public actor Kubelet {
 
     /// Serves the pods that the API binds to this node, until the task is cancelled.
     public func run() async {
-        guard let client, let recorder, let agent else { preconditionFailure("run() needs a client; run(manifests:) does not") }
-        let cache = ObjectCache(client: client, logger: logger) { [inlet] uid in inlet.yield(.objectsChanged(uid: uid)) }
+        guard let client, let recorder, let agent else {
+            preconditionFailure("run() needs a client; run(manifests:) does not")
+        }
+        let cache = ObjectCache(client: client, logger: logger) { [inlet] uid in inlet.yield(.objectsChanged(uid: uid))
+        }
         let node = services(cache, APISink(client: client, recorder: recorder))
         let events = runtime.events
         announce(recorder)
@@ -240,7 +244,9 @@ public actor Kubelet {
 
     private func removeOrphans(_ group: inout DiscardingTaskGroup) {
         for (uid, sandbox) in orphans {
-            logger.warning("stopping a sandbox without a pod", metadata: ["uid": "\(uid)", "pod": "\(sandbox.namespace)/\(sandbox.name)"])
+            logger.warning(
+                "stopping a sandbox without a pod",
+                metadata: ["uid": "\(uid)", "pod": "\(sandbox.namespace)/\(sandbox.name)"])
             group.addTask { await self.remove(sandbox) }
         }
         orphans = [:]
@@ -256,7 +262,8 @@ public actor Kubelet {
                     do {
                         try await runtime.stopContainer(sandbox: uid, id: container.id, signal: nil, grace: grace)
                     } catch {
-                        logger.warning("cannot stop container", metadata: ["id": "\(container.id)", "error": "\(error)"])
+                        logger.warning(
+                            "cannot stop container", metadata: ["id": "\(container.id)", "error": "\(error)"])
                     }
                 }
             }

@@ -38,7 +38,8 @@ public struct KubeletConfig: Sendable {
     public init(
         nodeName: String, dataDirectory: String, logRoot: String, addresses: [IPAddress], clusterDNS: [IPAddress] = [],
         clusterDomain: String = "cluster.local", resolvConf: String = "/etc/resolv.conf", maximumPods: Int = 110,
-        kubepods: Kubepods? = nil, unenforced: [Unenforced] = [], reservedMilliCPU: Int64 = 0, reservedMemory: Int64 = 0,
+        kubepods: Kubepods? = nil, unenforced: [Unenforced] = [], reservedMilliCPU: Int64 = 0,
+        reservedMemory: Int64 = 0,
         labels: [String: String] = [:], podCIDRs: [CIDR] = [], version: String = "v1.36.1+noded.1",
         logMaximumSize: UInt64 = 10 << 20, logMaximumFiles: Int = 5
     ) {

@@ -9,7 +9,9 @@ extension Kubelet {
     /// The output of a container, in pieces. The stream ends at the end of the log, or when following, when the
     /// container has run for the last time; it throws nothing after it began but cancellation.
     /// - Throws: `APIStatus` notFound without such a pod, badRequest when the container has no log yet.
-    public func logs(pod key: ObjectKey, options: ContainerLogOptions) async throws -> AsyncThrowingStream<[UInt8], any Error> {
+    public func logs(pod key: ObjectKey, options: ContainerLogOptions) async throws -> AsyncThrowingStream<
+        [UInt8], any Error
+    > {
         let worker = try worker(key)
         let pod = await worker.object
         let name = try Self.container(options.container, of: pod)
@@ -104,14 +106,17 @@ extension Kubelet {
         guard apps.count == 1, let only = apps.first else {
             let all = apps.joined(separator: " ")
             let rest = initial.isEmpty ? "" : " or one of the init containers: [\(initial.joined(separator: " "))]"
-            throw APIStatus.badRequest("a container name must be specified for pod \(podName), choose one of: [\(all)]\(rest)")
+            throw APIStatus.badRequest(
+                "a container name must be specified for pod \(podName), choose one of: [\(all)]\(rest)")
         }
         return only
     }
 
     private static func waiting(_ worker: PodWorker, _ name: String) async -> String {
         let status = await worker.summary
-        let item = (status.list("initContainerStatuses") + status.list("containerStatuses")).first { $0.text("name") == name }
+        let item = (status.list("initContainerStatuses") + status.list("containerStatuses")).first {
+            $0.text("name") == name
+        }
         return item?.child("state").child("waiting").text("reason") ?? "ContainerCreating"
     }
 }

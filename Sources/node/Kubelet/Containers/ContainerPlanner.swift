@@ -36,7 +36,8 @@ struct ContainerPlanner: Sendable {
         let directory = "\(podDirectory)/containers/\(name)"
         let message = "\(directory)/termination-\(attempt)"
         var mounts = try mounts(variables)
-        mounts += try await files(directory: directory, terminationMessage: message, taken: Set(mounts.map(\.destination)))
+        mounts += try await files(
+            directory: directory, terminationMessage: message, taken: Set(mounts.map(\.destination)))
         let logRoot = node.config.podLogDirectory(
             namespace: metadata.text("namespace") ?? "", name: metadata.text("name") ?? "",
             uid: metadata.text("uid") ?? "")
@@ -45,7 +46,8 @@ struct ContainerPlanner: Sendable {
         return ContainerConfig(
             id: Hex.encode(Random.bytes(32)), name: name, attempt: attempt, rootLayers: image.rootLayers,
             readOnlyRoot: security.readOnlyRoot, arguments: arguments, environment: environment,
-            workingDirectory: container.text("workingDir") ?? (image.workingDirectory.isEmpty ? "/" : image.workingDirectory),
+            workingDirectory: container.text("workingDir")
+                ?? (image.workingDirectory.isEmpty ? "/" : image.workingDirectory),
             user: security.user, mounts: mounts, capabilities: security.capabilities,
             seccomp: try security.seccomp == .runtimeDefault ? node.seccomp(security.capabilities) : nil,
             privileged: security.privileged, noNewPrivileges: security.noNewPrivileges,
@@ -143,7 +145,8 @@ struct ContainerPlanner: Sendable {
             }
             if !taken.contains(messagePath) {
                 try writeInPlace(terminationMessage, "", mode: 0o666)
-                mounts.append(Mount(kind: .bind(recursive: false), source: terminationMessage, destination: messagePath))
+                mounts.append(
+                    Mount(kind: .bind(recursive: false), source: terminationMessage, destination: messagePath))
             }
             return mounts
         }

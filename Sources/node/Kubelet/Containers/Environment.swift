@@ -35,7 +35,9 @@ struct EnvironmentBuilder {
     mutating func build(image: [String]) async throws -> [(String, String)] {
         let namespace = view.pod.child("metadata").text("namespace") ?? ""
         let links = view.pod.child("spec")["enableServiceLinks"]?.bool ?? true
-        for (name, value) in ServiceLinks.variables(lookups.services, namespace: namespace, all: links) { put(name, value) }
+        for (name, value) in ServiceLinks.variables(lookups.services, namespace: namespace, all: links) {
+            put(name, value)
+        }
         for source in container.list("envFrom") { try await add(from: source) }
         for item in container.list("env") { try await add(item) }
         var defaults: [(String, String)] = []

@@ -24,7 +24,8 @@ struct ImageUsers {
                 user.gid = UInt32(entry[3]) ?? 0
             }
         } else if !name.isEmpty {
-            guard let entry = passwd.first(where: { $0.count > 3 && $0[0] == name }), let uid = try number(entry[2]) else {
+            guard let entry = passwd.first(where: { $0.count > 3 && $0[0] == name }), let uid = try number(entry[2])
+            else {
                 throw KubeletError.notFound("unable to find user \(name): no matching entries in passwd file")
             }
             login = name
@@ -38,7 +39,8 @@ struct ImageUsers {
             if let number = try number(parts[1]) {
                 user.gid = number
             } else {
-                guard let entry = group.first(where: { $0.count > 2 && $0[0] == parts[1] }), let gid = try number(entry[2])
+                guard let entry = group.first(where: { $0.count > 2 && $0[0] == parts[1] }),
+                    let gid = try number(entry[2])
                 else {
                     throw KubeletError.notFound("unable to find group \(parts[1]): no matching entries in group file")
                 }
@@ -46,7 +48,8 @@ struct ImageUsers {
             }
         }
         if let login {
-            for entry in group where entry.count > 3 && entry[3].split(separator: ",").contains(where: { $0 == login }) {
+            for entry in group where entry.count > 3 && entry[3].split(separator: ",").contains(where: { $0 == login })
+            {
                 guard let gid = UInt32(entry[2]), gid != user.gid else { continue }
                 user.supplementalGroups.append(gid)
             }

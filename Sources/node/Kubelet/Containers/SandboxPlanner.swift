@@ -8,7 +8,8 @@ import System
 struct SandboxPlanner {
     /// The namespaced sysctls that are safe for every pod (tasks/administer-cluster/sysctl-cluster of the docs).
     static let safeSysctls: Set<String> = [
-        "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+        "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies",
+        "net.ipv4.ping_group_range",
         "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time",
         "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
         "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
@@ -32,7 +33,8 @@ struct SandboxPlanner {
             sysctls.append((key, item.text("value") ?? ""))
         }
         for container in spec.list("containers") {
-            for port in container.list("ports") where (port.integer("hostPort") ?? 0) != 0 && !spec.flag("hostNetwork") {
+            for port in container.list("ports") where (port.integer("hostPort") ?? 0) != 0 && !spec.flag("hostNetwork")
+            {
                 throw KubeletError.unsupported(
                     "hostPort \(port.integer("hostPort") ?? 0) of container \(container.text("name") ?? ""): "
                         + "host ports are not supported yet by this node")

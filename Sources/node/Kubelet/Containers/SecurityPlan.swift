@@ -51,15 +51,18 @@ struct SecurityPlan {
             resolved.supplementalGroups.append(group)
         }
         if own["runAsNonRoot"]?.bool ?? pod["runAsNonRoot"]?.bool ?? false, resolved.uid == 0 {
-            throw refuse(uid == 0
-                ? "container's runAsUser breaks non-root policy (pod: \"\(spec.text("nodeName") ?? "")\", container: \(container.text("name") ?? ""))"
-                : "container has runAsNonRoot and image will run as root (container: \(container.text("name") ?? ""))")
+            throw refuse(
+                uid == 0
+                    ? "container's runAsUser breaks non-root policy (pod: \"\(spec.text("nodeName") ?? "")\", container: \(container.text("name") ?? ""))"
+                    : "container has runAsNonRoot and image will run as root (container: \(container.text("name") ?? ""))"
+            )
         }
         user = resolved
 
         let wanted = own.child("capabilities")
         do {
-            capabilities = privileged
+            capabilities =
+                privileged
                 ? Capabilities.all
                 : try Capabilities.resolve(
                     add: wanted.list("add").compactMap(\.string), drop: wanted.list("drop").compactMap(\.string))

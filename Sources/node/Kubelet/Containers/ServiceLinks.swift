@@ -7,7 +7,9 @@ enum ServiceLinks {
     static func variables(_ services: [JSON], namespace: String, all: Bool) -> [(String, String)] {
         var out: [(String, String)] = []
         var seen: Set<String> = []
-        let sorted = services.sorted { ($0.child("metadata").text("name") ?? "") < ($1.child("metadata").text("name") ?? "") }
+        let sorted = services.sorted {
+            ($0.child("metadata").text("name") ?? "") < ($1.child("metadata").text("name") ?? "")
+        }
         for service in sorted {
             let metadata = service.child("metadata")
             let name = metadata.text("name") ?? ""
@@ -24,18 +26,20 @@ enum ServiceLinks {
         guard let address = spec.text("clusterIP"), !address.isEmpty, address != "None" else { return [] }
         let ports = spec.list("ports")
         guard let first = ports.first?.integer("port") else { return [] }
-        let prefix = String(decoding: name.utf8.map { byte -> UInt8 in
-            switch byte {
-            case UInt8(ascii: "-"), UInt8(ascii: "."): UInt8(ascii: "_")
-            case UInt8(ascii: "a")...UInt8(ascii: "z"): byte - 32
-            default: byte
-            }
-        }, as: UTF8.self)
+        let prefix = String(
+            decoding: name.utf8.map { byte -> UInt8 in
+                switch byte {
+                case UInt8(ascii: "-"), UInt8(ascii: "."): UInt8(ascii: "_")
+                case UInt8(ascii: "a")...UInt8(ascii: "z"): byte - 32
+                default: byte
+                }
+            }, as: UTF8.self)
         let host = address.contains(":") ? "[\(address)]" : address
         var out = [("\(prefix)_SERVICE_HOST", address), ("\(prefix)_SERVICE_PORT", String(first))]
         for port in ports {
             guard let label = port.text("name"), !label.isEmpty, let number = port.integer("port") else { continue }
-            let suffix = label.uppercased().split(separator: "-", omittingEmptySubsequences: false).joined(separator: "_")
+            let suffix = label.uppercased().split(separator: "-", omittingEmptySubsequences: false).joined(
+                separator: "_")
             out.append(("\(prefix)_SERVICE_PORT_\(suffix)", String(number)))
         }
         for (index, port) in ports.enumerated() {
@@ -44,7 +48,10 @@ enum ServiceLinks {
             let url = "\(kind.lowercased())://\(host):\(number)"
             if index == 0 { out.append(("\(prefix)_PORT", url)) }
             let base = "\(prefix)_PORT_\(number)_\(kind)"
-            out += [(base, url), (base + "_PROTO", kind.lowercased()), (base + "_PORT", String(number)), (base + "_ADDR", address)]
+            out += [
+                (base, url), (base + "_PROTO", kind.lowercased()), (base + "_PORT", String(number)),
+                (base + "_ADDR", address),
+            ]
         }
         return out
     }

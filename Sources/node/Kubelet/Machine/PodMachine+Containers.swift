@@ -17,7 +17,9 @@ extension PodMachine {
                     return driveSidecars(before: index, now)
                 }
                 drive(index, now)
-                guard slots[index].running != nil, slots[index].started else { return driveSidecars(before: index, now) }
+                guard slots[index].running != nil, slots[index].started else {
+                    return driveSidecars(before: index, now)
+                }
             }
             initialized = true
         }
@@ -77,7 +79,9 @@ extension PodMachine {
             slots[index].wait = .init(
                 reason: "ImagePullBackOff", message: "Back-off pulling image \"\(image)\": \(reason): \(message)")
         } else if slots[index].wait?.reason != reason {
-            report(true, "Failed", reason == "ErrImagePull" ? "Failed to pull image \"\(image)\": \(message)" : message, name)
+            report(
+                true, "Failed", reason == "ErrImagePull" ? "Failed to pull image \"\(image)\": \(message)" : message,
+                name)
             report(true, "Failed", "Error: \(reason)", name)
             slots[index].wait = .init(reason: reason, message: message)
         }
@@ -175,7 +179,9 @@ extension PodMachine {
         slots[index].ready = false
         if end.reason == "OOMKilled" {
             let name = slots[index].plan.name
-            report(true, "OOMKilled", "Container \(name) ran out of memory and was killed (exit code \(end.exitCode))", name)
+            report(
+                true, "OOMKilled", "Container \(name) ran out of memory and was killed (exit code \(end.exitCode))",
+                name)
         }
         switch stage {
         case .active, .preparing: settle(index, end, ran: now.uptime - running.since, now)

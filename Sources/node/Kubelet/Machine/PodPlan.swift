@@ -104,18 +104,24 @@ extension PodPlan {
         hostNetwork = spec.flag("hostNetwork")
         readinessGates = spec.list("readinessGates").compactMap { $0.text("conditionType") }
         activeDeadline = spec.integer("activeDeadlineSeconds").map { .seconds($0) }
-        deletionGrace = metadata.text("deletionTimestamp") == nil
-            ? nil : .seconds(metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds") ?? 30)
+        deletionGrace =
+            metadata.text("deletionTimestamp") == nil
+            ? nil
+            : .seconds(
+                metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds") ?? 30)
         let initial = spec.list("initContainers").map { item in
             let sidecar = item.text("restartPolicy") == "Always"
             return ContainerPlan(
                 item, role: sidecar ? .sidecar : .initialize,
                 restartPolicy: sidecar ? .always : (policy == .never ? .never : .onFailure))
         }
-        containers = initial + spec.list("containers").map { item in
-            ContainerPlan(
-                item, role: .app, restartPolicy: RestartPolicy(rawValue: item.text("restartPolicy") ?? "") ?? policy)
-        }
+        containers =
+            initial
+            + spec.list("containers").map { item in
+                ContainerPlan(
+                    item, role: .app, restartPolicy: RestartPolicy(rawValue: item.text("restartPolicy") ?? "") ?? policy
+                )
+            }
     }
 }
 
@@ -129,7 +135,9 @@ extension ContainerPlan {
         let lifecycle = item.child("lifecycle")
         postStart = HandlerPlan(lifecycle.child("postStart"))
         preStop = HandlerPlan(lifecycle.child("preStop"))
-        for (kind, field) in [(ProbeKind.startup, "startupProbe"), (.liveness, "livenessProbe"), (.readiness, "readinessProbe")] {
+        for (kind, field) in [
+            (ProbeKind.startup, "startupProbe"), (.liveness, "livenessProbe"), (.readiness, "readinessProbe"),
+        ] {
             if let probe = ProbePlan(item.child(field)) { probes[kind] = probe }
         }
     }

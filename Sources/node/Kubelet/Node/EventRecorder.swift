@@ -87,7 +87,8 @@ public actor EventRecorder {
         do {
             if let known = sent[identity], try await raise(known, identity, entry.at) { return }
             let name = "\(entry.subject.name).\(Hex.encode(Random.bytes(8)))"
-            let key = ObjectKey(namespace: entry.subject.namespace.isEmpty ? "default" : entry.subject.namespace, name: name)
+            let key = ObjectKey(
+                namespace: entry.subject.namespace.isEmpty ? "default" : entry.subject.namespace, name: name)
             _ = try await client.create(.events, object(entry, key))
             if sent.count >= Self.remembered { sent.removeAll() }
             sent[identity] = Sent(key: key, count: 1, last: entry.at)
@@ -127,7 +128,8 @@ public actor EventRecorder {
     private func object(_ entry: Entry, _ key: ObjectKey) -> JSON {
         let subject = entry.subject
         var involved: JSON = [
-            "apiVersion": "v1", "kind": .string(subject.kind), "name": .string(subject.name), "uid": .string(subject.uid),
+            "apiVersion": "v1", "kind": .string(subject.kind), "name": .string(subject.name),
+            "uid": .string(subject.uid),
         ]
         if !subject.namespace.isEmpty { involved["namespace"] = .string(subject.namespace) }
         if let path = subject.fieldPath { involved["fieldPath"] = .string(path) }

@@ -61,7 +61,9 @@ actor NodeAgent {
                     failing = false
                     try? await Task.sleep(for: Self.heartbeat)
                 } catch {
-                    if !failing { logger.warning("node heartbeat failed, trying again", metadata: ["error": "\(error)"]) }
+                    if !failing {
+                        logger.warning("node heartbeat failed, trying again", metadata: ["error": "\(error)"])
+                    }
                     failing = true
                     try? await Task.sleep(for: backoff)
                     backoff = min(backoff * 2, .seconds(5))
@@ -174,23 +176,27 @@ actor NodeAgent {
             Condition(
                 type: "MemoryPressure", status: memory,
                 reason: memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
-                message: memory ? "kubelet has insufficient memory available" : "kubelet has sufficient memory available"),
+                message: memory
+                    ? "kubelet has insufficient memory available" : "kubelet has sufficient memory available"),
             Condition(
-                type: "DiskPressure", status: disk, reason: disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
+                type: "DiskPressure", status: disk,
+                reason: disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
                 message: disk ? "kubelet has disk pressure" : "kubelet has no disk pressure"),
             Condition(
                 type: "PIDPressure", status: false, reason: "KubeletHasSufficientPID",
                 message: "kubelet has sufficient PID available"),
         ]
-        list.append(Condition(
-            type: "CgroupLimitsUnenforced", status: !config.unenforced.isEmpty,
-            reason: config.unenforced.isEmpty ? "AllControllersPresent" : "ControllersMissing",
-            message: config.unenforced.isEmpty
-                ? "every resource limit is enforced"
-                : config.unenforced.map { "\($0)" }.joined(separator: "; ")))
-        list.append(Condition(
-            type: "Ready", status: problem == nil, reason: problem == nil ? "KubeletReady" : "KubeletNotReady",
-            message: problem ?? "kubelet is posting ready status"))
+        list.append(
+            Condition(
+                type: "CgroupLimitsUnenforced", status: !config.unenforced.isEmpty,
+                reason: config.unenforced.isEmpty ? "AllControllersPresent" : "ControllersMissing",
+                message: config.unenforced.isEmpty
+                    ? "every resource limit is enforced"
+                    : config.unenforced.map { "\($0)" }.joined(separator: "; ")))
+        list.append(
+            Condition(
+                type: "Ready", status: problem == nil, reason: problem == nil ? "KubeletReady" : "KubeletNotReady",
+                message: problem ?? "kubelet is posting ready status"))
         return list
     }
 
@@ -221,9 +227,11 @@ actor NodeAgent {
             guard error.code == 404 else { throw error }
             var metadata: JSON = ["name": .string(key.name), "namespace": .string(key.namespace)]
             if let nodeUID {
-                metadata["ownerReferences"] = [[
-                    "apiVersion": "v1", "kind": "Node", "name": .string(config.nodeName), "uid": .string(nodeUID),
-                ]]
+                metadata["ownerReferences"] = [
+                    [
+                        "apiVersion": "v1", "kind": "Node", "name": .string(config.nodeName), "uid": .string(nodeUID),
+                    ]
+                ]
             }
             _ = try await client.create(
                 .leases, ["apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec])

@@ -69,9 +69,12 @@ public actor StaticPodSource {
         case "Pod": resource = .pods
         case "ConfigMap": resource = .configMaps
         case "Secret": resource = .secrets
-        default: throw KubeletError.unsupported("kind \"\(kind)\" is not for standalone mode: Pod, ConfigMap and Secret are")
+        default:
+            throw KubeletError.unsupported("kind \"\(kind)\" is not for standalone mode: Pod, ConfigMap and Secret are")
         }
-        guard let declaration = registry.find(resource) else { throw KubeletError.unsupported("no declaration of \(kind)") }
+        guard let declaration = registry.find(resource) else {
+            throw KubeletError.unsupported("no declaration of \(kind)")
+        }
         var object = try declaration.decode(document).object
         if object.at("metadata", "namespace")?.string ?? "" == "" { object.set("metadata", "namespace", to: "default") }
         let uid = Self.uid(nodeName, object)
@@ -113,7 +116,9 @@ public actor StaticPodSource {
         }
         var raw: [UInt8] = []
         for half in [hash(0xcbf2_9ce4_8422_2325, bytes), hash(0x9e37_79b9_7f4a_7c15, bytes.reversed())] {
-            for shift in stride(from: 56, through: 0, by: -8) { raw.append(UInt8(truncatingIfNeeded: half >> UInt64(shift))) }
+            for shift in stride(from: 56, through: 0, by: -8) {
+                raw.append(UInt8(truncatingIfNeeded: half >> UInt64(shift)))
+            }
         }
         raw[6] = raw[6] & 0x0f | 0x80
         raw[8] = raw[8] & 0x3f | 0x80

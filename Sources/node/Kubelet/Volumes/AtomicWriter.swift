@@ -12,7 +12,9 @@ enum AtomicWriter {
     /// Makes the directory hold exactly `files`. Returns false when it already did.
     /// - Parameter group: owner group of everything (fsGroup), which then may read it.
     @discardableResult
-    static func write(_ files: [String: VolumeFile], to directory: String, group: UInt32?, now: Timestamp) throws -> Bool {
+    static func write(_ files: [String: VolumeFile], to directory: String, group: UInt32?, now: Timestamp) throws
+        -> Bool
+    {
         let current = Files.symlinkTarget("\(directory)/..data")
         if let current, holds("\(directory)/\(current)", files, directory) { return false }
         let version = ".." + stamp(now)
@@ -76,12 +78,13 @@ enum AtomicWriter {
 
     /// 2026_11_21_03_04_05.123456789
     private static func stamp(_ now: Timestamp) -> String {
-        String(decoding: now.rfc3339Nano.utf8.compactMap { byte -> UInt8? in
-            switch byte {
-            case UInt8(ascii: "-"), UInt8(ascii: ":"), UInt8(ascii: "T"): UInt8(ascii: "_")
-            case UInt8(ascii: "Z"): nil
-            default: byte
-            }
-        }, as: UTF8.self)
+        String(
+            decoding: now.rfc3339Nano.utf8.compactMap { byte -> UInt8? in
+                switch byte {
+                case UInt8(ascii: "-"), UInt8(ascii: ":"), UInt8(ascii: "T"): UInt8(ascii: "_")
+                case UInt8(ascii: "Z"): nil
+                default: byte
+                }
+            }, as: UTF8.self)
     }
 }

@@ -23,7 +23,8 @@ struct VolumeContents {
             guard let source = volume[kind] else { continue }
             let mode = UInt32(source.integer("defaultMode") ?? 0o644)
             guard kind == "projected" else {
-                return try await files(kind, source, name: source.text(kind == "secret" ? "secretName" : "name") ?? "", mode)
+                return try await files(
+                    kind, source, name: source.text(kind == "secret" ? "secretName" : "name") ?? "", mode)
             }
             var all: [String: VolumeFile] = [:]
             for item in source.list("sources") {
@@ -64,7 +65,8 @@ struct VolumeContents {
             let key = item.text("key") ?? ""
             guard let value = ObjectData.value(object, key) else {
                 if optional { continue }
-                throw KubeletError.notFound("references non-existent \(kind == "secret" ? "secret" : "config") key: \(key)")
+                throw KubeletError.notFound(
+                    "references non-existent \(kind == "secret" ? "secret" : "config") key: \(key)")
             }
             out[try checked(item.text("path") ?? key)] = VolumeFile(
                 bytes: value, mode: item.integer("mode").map(UInt32.init) ?? mode)

@@ -109,7 +109,9 @@ actor PodWorker {
     func audit() async {
         guard machine.sandboxExists, case .active = machine.stage else { return }
         guard let status = await node.runtime.status(uid) else {
-            if machine.sandboxExists, case .active = machine.stage { deliver(.sandboxLost("the pod's sandbox is gone")) }
+            if machine.sandboxExists, case .active = machine.stage {
+                deliver(.sandboxLost("the pod's sandbox is gone"))
+            }
             return
         }
         for container in status.containers {
@@ -161,7 +163,9 @@ actor PodWorker {
             for await event in mailbox {
                 let actions = machine.handle(event, at: .now)
                 for action in actions { perform(action, &group) }
-                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) { await exited(id, status) }
+                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) {
+                    await exited(id, status)
+                }
                 markDirty.yield()
                 if forgotten { break }
             }
@@ -205,17 +209,20 @@ actor PodWorker {
         let latest = Dictionary(grouping: whole, by: \.name).values.compactMap { items in
             items.max { $0.attempt < $1.attempt }
         }
-        return RecoveredPod(addresses: addresses, containers: latest.compactMap { item in
-            switch item.state {
-            case .created: nil
-            case .running(_, let at):
-                RecoveredContainer(name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
-            case .exited(let end):
-                RecoveredContainer(
-                    name: item.name, id: item.id, attempt: item.attempt, startedAt: end.startedAt,
-                    termination: Termination(end, id: item.id))
-            }
-        })
+        return RecoveredPod(
+            addresses: addresses,
+            containers: latest.compactMap { item in
+                switch item.state {
+                case .created: nil
+                case .running(_, let at):
+                    RecoveredContainer(
+                        name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
+                case .exited(let end):
+                    RecoveredContainer(
+                        name: item.name, id: item.id, attempt: item.attempt, startedAt: end.startedAt,
+                        termination: Termination(end, id: item.id))
+                }
+            })
     }
 
     private func perform(_ action: PodAction, _ group: inout DiscardingTaskGroup) {
@@ -355,7 +362,9 @@ actor PodWorker {
     }
 
     private static func gates(_ pod: JSON) -> Set<String> {
-        Set(pod.child("status").list("conditions").filter { $0.text("status") == "True" }.compactMap { $0.text("type") })
+        Set(
+            pod.child("status").list("conditions").filter { $0.text("status") == "True" }.compactMap { $0.text("type") }
+        )
     }
 
     // MARK: - Containers
@@ -386,19 +395,25 @@ actor PodWorker {
         do {
             if let image = try await node.images.find(reference) {
                 images[name] = image
-                return deliver(.imageReady(
-                    container: name, imageID: image.id,
-                    found: "Container image \"\(reference)\" already present on machine and can be accessed by the pod"))
+                return deliver(
+                    .imageReady(
+                        container: name, imageID: image.id,
+                        found:
+                            "Container image \"\(reference)\" already present on machine and can be accessed by the pod"
+                    ))
             }
             if policy == .never {
-                deliver(.imageFailed(
-                    container: name, reason: "ErrImageNeverPull",
-                    message: "Container image \"\(reference)\" is not present with pull policy of Never"))
+                deliver(
+                    .imageFailed(
+                        container: name, reason: "ErrImageNeverPull",
+                        message: "Container image \"\(reference)\" is not present with pull policy of Never"))
             } else {
-                deliver(.imageFailed(
-                    container: name, reason: "ErrImagePull",
-                    message: "image \"\(reference)\" is not on this node, and this version of noded cannot pull from "
-                        + "registries: make it available with `noded image import FILE` (OCI archive)"))
+                deliver(
+                    .imageFailed(
+                        container: name, reason: "ErrImagePull",
+                        message:
+                            "image \"\(reference)\" is not on this node, and this version of noded cannot pull from "
+                            + "registries: make it available with `noded image import FILE` (OCI archive)"))
             }
         } catch {
             deliver(.imageFailed(container: name, reason: "ImageInspectError", message: "\(error)"))
@@ -447,7 +462,9 @@ actor PodWorker {
         let plan = machine.plan
         let root = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
         for entry in (try? Files.list("\(root)/\(name)")) ?? [] {
-            guard let number = entry.split(separator: ".").first.flatMap({ Int($0) }), number <= attempt - 5 else { continue }
+            guard let number = entry.split(separator: ".").first.flatMap({ Int($0) }), number <= attempt - 5 else {
+                continue
+            }
             try? Files.remove("\(root)/\(name)/\(entry)")
         }
     }
@@ -472,8 +489,9 @@ actor PodWorker {
             let handler = kind == .postStart ? plan.postStart : plan.preStop
         else { return deliver(.hookFinished(container: name, id: id, kind, failure: nil)) }
         let failure = await handlers.run(handler, container: containerJSON(name), id: id, timeout: limit)
-        deliver(.hookFinished(
-            container: name, id: id, kind, failure: failure.map { "\(kind.rawValue) failed: \($0)" }))
+        deliver(
+            .hookFinished(
+                container: name, id: id, kind, failure: failure.map { "\(kind.rawValue) failed: \($0)" }))
     }
 
     private func probeLoop(_ name: String, _ id: String, _ kind: ProbeKind, _ since: Timestamp) -> ProbeLoop? {

@@ -56,12 +56,16 @@ struct LogReader {
 
     private func file(_ attempt: Int) -> String { "\(directory)/\(attempt).log" }
 
-    /// Names of an attempt's files, oldest first: rotated ones carry their time as a suffix.
+    /// Names of an attempt's files, oldest first. A rotated one carries its time as a suffix, or its age (1 is newest).
     private func generations(_ attempt: Int) throws -> [String] {
         let name = "\(attempt).log"
+        func age(_ file: String) -> Int {
+            let suffix = file.dropFirst(name.count + 1)
+            return suffix.utf8.count < 8 ? Int(suffix) ?? 0 : 0
+        }
         let names = ((try? Files.list(directory)) ?? []).filter {
             $0.hasPrefix(name + ".") && !$0.hasSuffix(".tmp") && !$0.hasSuffix(".gz")
-        }.sorted()
+        }.sorted { (-age($0), $0) < (-age($1), $1) }
         return (names + [name]).map { "\(directory)/\($0)" }
     }
 

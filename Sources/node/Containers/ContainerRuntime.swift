@@ -1,0 +1,40 @@
+// The verbs with which the kubelet drives sandboxes and containers. PodRuntime is the real thing; a test may put a
+// small implementation of its own in its place.
+
+public protocol ContainerRuntime: Sendable {
+    /// Finds the sandboxes that outlived the last noded and takes them over. To be called once, before the others.
+    /// What cannot be taken over (dead supervisor, torn record) is killed, reported by an event and left to
+    /// `removeSandbox`, or quarantined with a log line.
+    func recover() async -> [SandboxStatus]
+
+    /// Makes the pod's namespaces. The same uid again returns the sandbox that is there.
+    func createSandbox(_ config: SandboxConfig) async throws -> SandboxStatus
+
+    /// Returns when the container's program runs (its execve succeeded).
+    func startContainer(sandbox uid: String, _ config: ContainerConfig) async throws -> ContainerStatus
+
+    /// Sends `signal` (nil: the container's own stop signal), and kills everything in the container after `grace`.
+    /// Returns when it has ended. One that is not there or has ended is fine.
+    func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws
+
+    /// Forgets an ended container and removes its root. Kills it first when it runs. Not there is fine.
+    func removeContainer(sandbox uid: String, id: String) async throws
+
+    /// Kills what runs in the pod and removes all that createSandbox and startContainer made (logs stay). Works without
+    /// memory of the sandbox and may be called again.
+    func removeSandbox(_ uid: String) async throws
+
+    func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession
+
+    /// Joins the running container's own streams. Its `wait` returns the container's exit code.
+    func attach(sandbox uid: String, container id: String) async throws -> ExecSession
+
+    /// The log file at the container's log path was renamed by somebody else: write to a new one.
+    func reopenLog(sandbox uid: String, id: String) async throws
+
+    /// nil when there is no such sandbox.
+    func status(_ uid: String) async -> SandboxStatus?
+
+    /// All events from the moment of the first use; for one reader.
+    var events: AsyncStream<RuntimeEvent> { get }
+}

@@ -1,0 +1,295 @@
+// One connection: gathers a request, asks the handler, writes its reply; then the next.
+//
+//      idle --head--> gathering --end--> answering --written--> idle
+//                        |  body too large: 413, close
+//
+// Everything here runs on the connection's event loop. Deferred replies are awaited in a task of their own, which is
+// cancelled when the connection goes; its result comes back to the loop.
+
+import HTTP
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+import NIOWebSocket
+import PKI
+
+final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum State {
+        case idle
+        case gathering(HTTPRequestHead, ByteBuffer)
+        case answering(keepAlive: Bool)
+        case refusing
+        case upgraded
+    }
+
+    private let handler: any HTTPHandler
+    private let wire: HTTPWire
+    private let configuration: HTTPServerConfiguration
+    private let secure: Bool
+    private let logger: Logger
+    private var state = State.idle
+    private var peer: Peer?
+    private var head: HTTPRequestHead?
+    private var work: Task<Void, Never>?
+    private var timer: Scheduled<Void>?
+    private var closing = false
+
+    init(
+        handler: any HTTPHandler, wire: HTTPWire, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
+    ) {
+        self.handler = handler
+        self.wire = wire
+        self.configuration = configuration
+        self.secure = secure
+        self.logger = logger
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        arm(configuration.requestTimeout, context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        work?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        logger.debug("connection failed", metadata: ["peer": "\(peer?.address ?? "?")", "error": "\(error)"])
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is CloseWhenIdle {
+            closing = true
+            if case .idle = state { context.close(promise: nil) }
+            return
+        }
+        if let event = event as? ChannelEvent, event == .inputClosed, case .idle = state {
+            context.close(promise: nil)
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Closes the connection unless re-armed or cancelled within `timeout`.
+    private func arm(_ timeout: Duration, _ context: ChannelHandlerContext) {
+        timer?.cancel()
+        let channel = context.channel
+        timer = context.eventLoop.scheduleTask(in: TimeAmount(timeout)) { channel.close(promise: nil) }
+    }
+
+    // MARK: - The request
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch (unwrapInboundIn(data), state) {
+        case (.head(let head), .idle):
+            arm(configuration.requestTimeout, context)
+            if let length = head.headers.first(name: "content-length").flatMap(Int.init), length > configuration.bodyLimit {
+                refuse(head, context)
+                return
+            }
+            if head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+                context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
+            }
+            state = .gathering(head, ByteBuffer())
+        case (.body(var part), .gathering(let head, var body)):
+            guard body.readableBytes + part.readableBytes <= configuration.bodyLimit else {
+                refuse(head, context)
+                return
+            }
+            state = .idle
+            body.writeBuffer(&part)
+            state = .gathering(head, body)
+        case (.end, .gathering(let head, let body)):
+            timer?.cancel()
+            answer(head, body, context)
+        default:
+            // The rest of a body that was refused, or bytes after the end: nothing to do with them.
+            break
+        }
+    }
+
+    private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext) {
+        let target = RequestTarget.parse(head.uri)
+        var request = HTTPRequest(method: head.method.rawValue, path: target.path)
+        request.query = target.query
+        request.headers = HTTPHeaders(head.headers.map { ($0.name, $0.value) })
+        request.body = Array(body.readableBytesView)
+        request.peer = currentPeer(context)
+        self.head = head
+        state = .answering(keepAlive: head.isKeepAlive && !closing)
+        perform(handler.handle(request), context)
+    }
+
+    /// Who is at the other end; the certificate is parsed once a connection.
+    private func currentPeer(_ context: ChannelHandlerContext) -> Peer {
+        if let peer { return peer }
+        var peer = Peer(address: context.remoteAddress?.ipAddress ?? "")
+        if secure, let certificate = try? context.channel.pipeline.syncOperations.nioSSL_peerCertificate(),
+            let der = try? certificate.toDERBytes(), let subject = CertificateSubject(der: der) {
+            peer.certificate = ClientCertificate(
+                commonName: subject.commonName, organizations: subject.organizations)
+        }
+        self.peer = peer
+        return peer
+    }
+
+    /// 413 in the shape of the API's own errors, then the end: the rest of the body is not worth reading.
+    private func refuse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        state = .refusing
+        self.head = head
+        let text = """
+            {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: limit is \
+            \(configuration.bodyLimit)","reason":"RequestEntityTooLarge","code":413}
+            """
+        var response = HTTPResponse(status: 413, bytes: Array(text.utf8))
+        response.headers["Content-Type"] = "application/json"
+        write(response, keepAlive: false, context)
+    }
+
+    // MARK: - The reply
+
+    private func perform(_ reply: HTTPReply, _ context: ChannelHandlerContext) {
+        switch reply {
+        case .response(let response):
+            var keepAlive = false
+            if case .answering(let keep) = state { keepAlive = keep && !closing }
+            write(response, keepAlive: keepAlive, context)
+        case .deferred(let produce):
+            let loop = context.eventLoop
+            let bound = NIOLoopBound((self, context), eventLoop: loop)
+            work = Task {
+                let reply = await produce()
+                loop.execute {
+                    let (connection, context) = bound.value
+                    guard context.channel.isActive else { return }
+                    connection.perform(reply, context)
+                }
+            }
+        case .stream(let status, let headers, let start):
+            startStream(status, headers, start, context)
+        case .webSocket(let subprotocol, let start):
+            upgrade(subprotocol, start, context)
+        }
+    }
+
+    private func write(_ response: HTTPResponse, keepAlive: Bool, _ context: ChannelHandlerContext) {
+        var headers = NIOHTTP1.HTTPHeaders(response.headers.fields.map { ($0.name, $0.value) })
+        let length = response.contentLength
+        let bodyless = response.status == 204 || response.status == 304 || response.status < 200
+        if !bodyless { headers.replaceOrAdd(name: "Content-Length", value: String(length)) }
+        if !keepAlive { headers.replaceOrAdd(name: "Connection", value: "close") }
+        context.write(
+            wrapOutboundOut(
+                .head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
+            promise: nil)
+        if length > 0, head?.method != .HEAD, !bodyless {
+            var buffer = context.channel.allocator.buffer(capacity: length)
+            for piece in response.body { buffer.writeBytes(piece) }
+            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        }
+        finishAnswer(keepAlive: keepAlive, context)
+    }
+
+    /// Ends the present answer and makes ready for the next request, or closes.
+    private func finishAnswer(keepAlive: Bool, _ context: ChannelHandlerContext) {
+        let channel = context.channel
+        if keepAlive {
+            state = .idle
+            arm(configuration.idleTimeout, context)
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        } else {
+            state = .refusing
+            context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
+        }
+    }
+
+    private func startStream(
+        _ status: Int, _ headers: HTTP.HTTPHeaders, _ start: @Sendable (any ByteSink) -> Void,
+        _ context: ChannelHandlerContext
+    ) {
+        var headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
+        headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
+        context.writeAndFlush(
+            wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: status), headers: headers))),
+            promise: nil)
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        start(
+            ChannelSink(context.channel) {
+                let (connection, context) = bound.value
+                guard case .answering(let keepAlive) = connection.state else { return }
+                connection.finishAnswer(keepAlive: keepAlive && !connection.closing, context)
+            })
+    }
+
+    // MARK: - WebSocket
+
+    private func upgrade(
+        _ subprotocol: String, _ start: @escaping @Sendable (any WebSocketConnection) async -> Void,
+        _ context: ChannelHandlerContext
+    ) {
+        guard let head else { return }
+        let upgrader = NIOWebSocketServerUpgrader(
+            maxFrameSize: WebSocketHandler.messageLimit,
+            shouldUpgrade: { channel, _ in
+                channel.eventLoop.makeSucceededFuture(NIOHTTP1.HTTPHeaders())
+            },
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        upgrader.buildUpgradeResponse(
+            channel: context.channel, upgradeRequest: head,
+            initialResponseHeaders: ["Upgrade": "websocket", "Connection": "Upgrade"]
+        ).whenComplete { result in
+            let (connection, context) = bound.value
+            switch result {
+            case .success(var headers):
+                if !subprotocol.isEmpty { headers.replaceOrAdd(name: "Sec-WebSocket-Protocol", value: subprotocol) }
+                connection.switchProtocols(headers, subprotocol, start, context)
+            case .failure(let error):
+                let text = "the request is no WebSocket upgrade (RFC 6455): \(error)"
+                connection.write(HTTPResponse(status: 400, bytes: Array(text.utf8)), keepAlive: false, context)
+            }
+        }
+    }
+
+    private func switchProtocols(
+        _ headers: NIOHTTP1.HTTPHeaders, _ subprotocol: String,
+        _ start: @escaping @Sendable (any WebSocketConnection) async -> Void, _ context: ChannelHandlerContext
+    ) {
+        state = .upgraded
+        timer?.cancel()
+        context.write(
+            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        wire.remove(from: context.pipeline.syncOperations).whenComplete { _ in
+            let (connection, context) = bound.value
+            do {
+                let webSocket = WebSocketHandler(context.channel)
+                try context.pipeline.syncOperations.addHandlers([
+                    WebSocketFrameEncoder(),
+                    ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: WebSocketHandler.messageLimit)),
+                    NIOWebSocketFrameAggregator(
+                        minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 1024,
+                        maxAccumulatedFrameSize: WebSocketHandler.messageLimit),
+                    webSocket,
+                ], position: .before(connection))
+                context.pipeline.syncOperations.removeHandler(connection, promise: nil)
+                webSocket.run(start)
+            } catch {
+                connection.logger.warning("cannot switch to WebSocket", metadata: ["error": "\(error)"])
+                context.close(promise: nil)
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+// The server side of HTTP/1.1 over TLS: sockets, pipelines, certificates. What to answer is the handler's business.
+//
+//      socket -> TLS -> request decoder -> pipelining -> HTTPConnection -> HTTPHandler
+//
+// A connection is closed when it sends no complete request within `requestTimeout` (slow-loris), when it idles
+// longer than `idleTimeout`, or when a body is larger than `bodyLimit` (after a 413). The certificate can be replaced
+// at any time; connections that are open keep the one they have.
+
+public import HTTP
+public import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+public import PKI
+import Synchronization
+
+/// What a server needs to know besides its handler.
+public struct HTTPServerConfiguration: Sendable {
+    public struct TLS: Sendable {
+        public var identity: Identity
+        /// PEM certificates that client certificates are verified against. A client may come without one.
+        public var clientAuthorityPEM: String
+
+        public init(identity: Identity, clientAuthorityPEM: String) {
+            self.identity = identity
+            self.clientAuthorityPEM = clientAuthorityPEM
+        }
+    }
+
+    /// An IP address; `0.0.0.0` and `::` for all.
+    public var address: String
+    /// 0 lets the kernel choose.
+    public var port: Int
+    /// Nil for plain HTTP.
+    public var tls: TLS?
+    /// Bytes of the largest accepted body; Kubernetes' own limit is 3 MiB.
+    public var bodyLimit = 3 << 20
+    /// From the first byte of a connection, or the end of the last answer's request, to a complete request.
+    public var requestTimeout = Duration.seconds(30)
+    public var idleTimeout = Duration.seconds(300)
+
+    public init(address: String, port: Int, tls: TLS?) {
+        self.address = address
+        self.port = port
+        self.tls = tls
+    }
+}
+
+/// Why a server does not start.
+public enum TransportError: Error, CustomStringConvertible {
+    case addressInUse(address: String, port: Int)
+    case cannotListen(address: String, port: Int, reason: String)
+    case badIdentity(String)
+    case closed
+
+    public var description: String {
+        switch self {
+        case .addressInUse(let address, let port):
+            return "cannot listen on \(address) port \(port): another program has it "
+                + "(see `ss -ltnp 'sport = :\(port)'`); stop that program or choose another port"
+        case .cannotListen(let address, let port, let reason):
+            return "cannot listen on \(address) port \(port): \(reason)"
+        case .badIdentity(let reason): return "the TLS certificate or key cannot be used: \(reason)"
+        case .closed: return "the connection is closed"
+        }
+    }
+}
+
+/// An HTTP server on one address and port.
+public final class HTTPServer: Sendable {
+    private let configuration: HTTPServerConfiguration
+    private let handler: any HTTPHandler
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let tls: Mutex<NIOSSLContext?>
+    private let listener = Mutex<(any Channel)?>(nil)
+    private let connections = ConnectionSet()
+
+    public init(
+        _ configuration: HTTPServerConfiguration, handler: any HTTPHandler, logger: Logger
+    ) throws(TransportError) {
+        self.configuration = configuration
+        self.handler = handler
+        self.logger = logger
+        tls = Mutex(try configuration.tls.map { tls throws(TransportError) in try Self.context(tls) })
+        group = MultiThreadedEventLoopGroup.singleton
+    }
+
+    private static func context(_ tls: HTTPServerConfiguration.TLS) throws(TransportError) -> NIOSSLContext {
+        do {
+            let chain = try NIOSSLCertificate.fromPEMBytes(Array(tls.identity.certificatePEM.utf8))
+            let key = try NIOSSLPrivateKey(bytes: Array(tls.identity.keyPEM.utf8), format: .pem)
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+            configuration.minimumTLSVersion = .tlsv12
+            configuration.applicationProtocols = ["http/1.1"]
+            configuration.trustRoots = .certificates(
+                try NIOSSLCertificate.fromPEMBytes(Array(tls.clientAuthorityPEM.utf8)))
+            configuration.certificateVerification = .optionalVerification
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw .badIdentity("\(error)")
+        }
+    }
+
+    /// Shows `identity` to every connection from now on.
+    public func replaceIdentity(_ identity: Identity) throws(TransportError) {
+        guard var fresh = configuration.tls else { return }
+        fresh.identity = identity
+        let context = try Self.context(fresh)
+        tls.withLock { $0 = context }
+    }
+
+    /// Listens; returns the port.
+    public func start() async throws(TransportError) -> Int {
+        let (address, port) = (configuration.address, configuration.port)
+        do {
+            let channel = try await ServerBootstrap(group: group)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.backlog, value: 1024)
+                .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
+                }
+                .bind(host: address, port: port).get()
+            listener.withLock { $0 = channel }
+            return channel.localAddress?.port ?? port
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw .addressInUse(address: address, port: port)
+        } catch {
+            throw .cannotListen(address: address, port: port, reason: "\(error)")
+        }
+    }
+
+    private func setUp(_ channel: any Channel) throws {
+        let pipeline = channel.pipeline.syncOperations
+        let context = tls.withLock { $0 }
+        if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
+        let wire = HTTPWire()
+        try wire.add(to: pipeline)
+        try pipeline.addHandler(
+            HTTPConnection(
+                handler: handler, wire: wire, configuration: configuration, secure: context != nil, logger: logger))
+        connections.add(channel)
+    }
+
+    /// Stops listening at once, lets answers under way finish for at most `grace`, then closes every connection.
+    public func shutdown(grace: Duration) async {
+        let channel = listener.withLock { listener in
+            defer { listener = nil }
+            return listener
+        }
+        try? await channel?.close().get()
+        connections.askToClose()
+        let deadline = ContinuousClock.now + grace
+        while connections.count > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(20)) }
+        connections.closeAll()
+    }
+}
+
+/// The event by which a connection learns that it should close as soon as it owes no answer.
+struct CloseWhenIdle: Sendable {}
+
+/// The open connections of a server.
+private final class ConnectionSet: Sendable {
+    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+
+    var count: Int { channels.withLock { $0.count } }
+
+    func add(_ channel: any Channel) {
+        channels.withLock { $0[ObjectIdentifier(channel)] = channel }
+        channel.closeFuture.whenComplete { _ in
+            self.channels.withLock { $0[ObjectIdentifier(channel)] = nil }
+        }
+    }
+
+    func askToClose() {
+        for channel in channels.withLock({ Array($0.values) }) {
+            channel.pipeline.fireUserInboundEventTriggered(CloseWhenIdle())
+        }
+    }
+
+    func closeAll() {
+        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+    }
+}

@@ -1,0 +1,159 @@
+// Probes over real sockets: one connection a probe, as the kubelet makes them.
+//
+// The whole probe, from connect to the last byte that counts, fits into its timeout. Certificates are not verified
+// (Pod.spec.containers[].livenessProbe.httpGet.scheme), redirects are answers like any other.
+
+public import HTTP
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// A `Prober` over NIO.
+public struct NIOProber: Prober {
+    /// Bytes of a body that are kept; the rest of the answer is not read.
+    private static let bodyLimit = 10 << 10
+
+    private let group: MultiThreadedEventLoopGroup
+    private let insecure: NIOSSLContext
+
+    public init() throws(TransportError) {
+        group = .singleton
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.certificateVerification = .none
+        do {
+            insecure = try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw .badIdentity("\(error)")
+        }
+    }
+
+    public func tcp(host: String, port: Int, timeout: Duration) async -> String? {
+        do {
+            let channel = try await ClientBootstrap(group: group).connectTimeout(TimeAmount(timeout))
+                .connect(host: host, port: port).get()
+            channel.close(promise: nil)
+            return nil
+        } catch {
+            return Self.explain(error, host, port)
+        }
+    }
+
+    public func httpGet(
+        scheme: String, host: String, port: Int, path: String, headers: HTTP.HTTPHeaders, timeout: Duration
+    ) async -> ProbeResult {
+        let deadline = NIODeadline.now() + TimeAmount(timeout)
+        let insecure = scheme.lowercased() == "https" ? insecure : nil
+        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path.hasPrefix("/") ? path : "/" + path)
+        head.headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
+        if !head.headers.contains(name: "Host") {
+            head.headers.add(name: "Host", value: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
+        }
+        if !head.headers.contains(name: "User-Agent") { head.headers.add(name: "User-Agent", value: "kube-probe/1.36") }
+        if !head.headers.contains(name: "Accept") { head.headers.add(name: "Accept", value: "*/*") }
+        head.headers.replaceOrAdd(name: "Connection", value: "close")
+        let request = head
+        let loop = group.next()
+        let promise = loop.makePromise(of: ProbeResult.self)
+        do {
+            let channel = try await ClientBootstrap(group: loop).connectTimeout(TimeAmount(timeout))
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let pipeline = channel.pipeline.syncOperations
+                        if let insecure {
+                            try pipeline.addHandler(NIOSSLClientHandler(context: insecure, serverHostname: nil))
+                        }
+                        try pipeline.addHTTPClientHandlers()
+                        try pipeline.addHandler(
+                            ProbeHandler(request, promise, deadline: deadline, bodyLimit: Self.bodyLimit))
+                    }
+                }
+                .connect(host: host, port: port).get()
+            let result = try await promise.futureResult.get()
+            channel.close(promise: nil)
+            return result
+        } catch {
+            // Whoever comes first settles it; a promise must not be dropped unsettled.
+            promise.fail(error)
+            return .failure("Get \"\(scheme.lowercased())://\(host):\(port)\(request.uri)\": \(Self.explain(error, host, port))")
+        }
+    }
+
+    private static func explain(_ error: any Error, _ host: String, _ port: Int) -> String {
+        switch error {
+        case ChannelError.connectTimeout: return "dial tcp \(host):\(port): i/o timeout"
+        case let error as NIOConnectionError:
+            return explain(error.connectionErrors.first?.error ?? TransportError.closed, host, port)
+        case let error as IOError where error.errnoCode == ECONNREFUSED:
+            return "dial tcp \(host):\(port): connect: connection refused"
+        case let error as ProbeHandler.Failure: return error.text
+        default: return "dial tcp \(host):\(port): \(error)"
+        }
+    }
+}
+
+/// Sends one request and gathers the beginning of its answer.
+private final class ProbeHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    struct Failure: Error { let text: String }
+
+    private let request: HTTPRequestHead
+    private let promise: EventLoopPromise<ProbeResult>
+    private let deadline: NIODeadline
+    private let bodyLimit: Int
+    private var status: Int?
+    private var body: [UInt8] = []
+    private var done = false
+    private var timer: Scheduled<Void>?
+
+    init(_ request: HTTPRequestHead, _ promise: EventLoopPromise<ProbeResult>, deadline: NIODeadline, bodyLimit: Int) {
+        self.request = request
+        self.promise = promise
+        self.deadline = deadline
+        self.bodyLimit = bodyLimit
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(deadline: deadline) {
+            let (handler, context) = bound.value
+            handler.settle(.failure(Failure(text: "context deadline exceeded (Client.Timeout exceeded while awaiting headers)")))
+            context.close(promise: nil)
+        }
+        context.write(wrapOutboundOut(.head(request)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): status = Int(head.status.code)
+        case .body(let part):
+            body += part.readableBytesView.prefix(bodyLimit - body.count)
+            if body.count >= bodyLimit { complete() }
+        case .end: complete()
+        }
+    }
+
+    private func complete() {
+        guard let status else { return }
+        settle(.success(.response(status: status, body: body)))
+    }
+
+    private func settle(_ result: Result<ProbeResult, any Error>) {
+        guard !done else { return }
+        done = true
+        timer?.cancel()
+        promise.completeWith(result)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if status != nil { complete() } else { settle(.failure(Failure(text: "EOF"))) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        settle(.failure(Failure(text: "\(error)")))
+        context.close(promise: nil)
+    }
+}

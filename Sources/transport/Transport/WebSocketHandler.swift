@@ -1,0 +1,183 @@
+// A WebSocket (RFC 6455) as messages in and out.
+//
+// The socket is read only while fewer than `backlog` bytes wait to be taken, so a slow reader slows its sender down
+// instead of filling memory. Pings are answered here; a close is answered and ends `messages`.
+
+import HTTP
+import NIOCore
+import NIOWebSocket
+import Synchronization
+
+final class WebSocketHandler: ChannelInboundHandler {
+    typealias InboundIn = WebSocketFrame
+    typealias OutboundOut = WebSocketFrame
+
+    /// Bytes of the largest message; kubectl sends at most 32 KiB at once.
+    static let messageLimit = 1 << 20
+
+    private let connection: MessageQueue
+    private var closeSent = false
+
+    init(_ channel: any Channel) { connection = MessageQueue(channel) }
+
+    /// Runs `body` with this connection and closes it afterwards.
+    func run(_ body: @escaping @Sendable (any WebSocketConnection) async -> Void) {
+        let connection = connection
+        Task {
+            await body(connection)
+            await connection.close(code: 1000)
+        }
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        // From here on a read is asked for when there is room for what it brings.
+        _ = context.channel.setOption(.autoRead, value: false)
+        context.read()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        switch frame.opcode {
+        case .binary, .text:
+            connection.push(Array(frame.unmaskedData.readableBytesView))
+        case .ping:
+            context.writeAndFlush(
+                wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: frame.unmaskedData)), promise: nil)
+        case .connectionClose:
+            connection.finish()
+            let channel = context.channel
+            if connection.markClosed() {
+                let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: frame.unmaskedData)
+                context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
+            } else {
+                channel.close(promise: nil)
+            }
+        default:
+            break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if connection.wantsMore() { context.read() }
+        context.fireChannelReadComplete()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        connection.finish()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        connection.finish()
+        context.close(promise: nil)
+    }
+}
+
+/// The messages between the event loop and whoever serves the WebSocket.
+private final class MessageQueue: WebSocketConnection {
+    private static let backlog = 256 << 10
+
+    private struct State {
+        var waiting: [[UInt8]] = []
+        var bytes = 0
+        var finished = false
+        var closed = false
+        var paused = false
+        var taker: CheckedContinuation<[UInt8]?, Never>?
+    }
+
+    private let channel: any Channel
+    private let state = Mutex(State())
+
+    init(_ channel: any Channel) { self.channel = channel }
+
+    func push(_ message: [UInt8]) {
+        let taker = state.withLock { state -> CheckedContinuation<[UInt8]?, Never>? in
+            if let taker = state.taker {
+                state.taker = nil
+                return taker
+            }
+            state.waiting.append(message)
+            state.bytes += message.count
+            return nil
+        }
+        taker?.resume(returning: message)
+    }
+
+    func finish() {
+        let taker = state.withLock { state in
+            state.finished = true
+            defer { state.taker = nil }
+            return state.taker
+        }
+        taker?.resume(returning: nil)
+    }
+
+    /// Whether there is room for more; if not, the next `take` asks for it.
+    func wantsMore() -> Bool {
+        state.withLock { state in
+            state.paused = state.bytes >= Self.backlog
+            return !state.paused
+        }
+    }
+
+    /// True for the first caller: it sends the close frame.
+    func markClosed() -> Bool {
+        state.withLock { state in
+            defer { state.closed = true }
+            return !state.closed
+        }
+    }
+
+    var messages: AsyncStream<[UInt8]> { AsyncStream { await self.take() } }
+
+    private func take() async -> [UInt8]? {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                enum Answer { case message([UInt8], resume: Bool), end, wait }
+                let answer: Answer = state.withLock { state in
+                    if !state.waiting.isEmpty {
+                        let message = state.waiting.removeFirst()
+                        state.bytes -= message.count
+                        let resume = state.paused && state.bytes < Self.backlog
+                        if resume { state.paused = false }
+                        return .message(message, resume: resume)
+                    }
+                    if state.finished || Task.isCancelled { return .end }
+                    state.taker = continuation
+                    return .wait
+                }
+                switch answer {
+                case .message(let message, let resume):
+                    if resume { channel.read() }
+                    continuation.resume(returning: message)
+                case .end: continuation.resume(returning: nil)
+                case .wait: break
+                }
+            }
+        } onCancel: {
+            let taker = state.withLock { state in
+                defer { state.taker = nil }
+                return state.taker
+            }
+            taker?.resume(returning: nil)
+        }
+    }
+
+    func send(_ message: [UInt8]) async throws {
+        guard channel.isActive else { throw TransportError.closed }
+        var buffer = channel.allocator.buffer(capacity: message.count)
+        buffer.writeBytes(message)
+        try await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .binary, data: buffer)).get()
+    }
+
+    func close(code: UInt16) async {
+        guard markClosed(), channel.isActive else { return }
+        var buffer = channel.allocator.buffer(capacity: 2)
+        buffer.writeInteger(code)
+        let channel = channel
+        // The peer answers with a close of its own; one that does not is cut off.
+        try? await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .connectionClose, data: buffer)).get()
+        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+    }
+}

@@ -6,9 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#if __has_include("CKernelSpawn.h")
 #include "CKernelSpawn.h"
-#endif
 
 // Paths (openat2(2)).
 enum : uint64_t {

@@ -1,0 +1,32 @@
+# Sourced by scripts/test and scripts/quickstart: the budgets of design.md.
+
+# size_budget BINARY: the stripped binary at most 45 MB, the supervisor built beside it at most 0.5 MB.
+size_budget() {
+  local stripped code=0
+  stripped=$(mktemp)
+  strip -o "$stripped" "$1" || code=1
+  within noded "$stripped" 45000000 || code=1
+  rm -f "$stripped"
+  local supervisor
+  for supervisor in "$(dirname "$1")"/Supervisor "$(dirname "$1")"/../debug/Supervisor; do
+    [ -f "$supervisor" ] || continue
+    stripped=$(mktemp)
+    strip -o "$stripped" "$supervisor" || code=1
+    within supervisor "$stripped" 500000 || code=1
+    rm -f "$stripped"
+    break
+  done
+  return $code
+}
+
+# within NAME FILE BYTES
+within() {
+  local size
+  size=$(stat -c %s "$2")
+  if [ "$size" -le "$3" ]; then
+    echo "$1: $size bytes stripped, at most $3"
+  else
+    echo "$1: $size bytes stripped, over its budget of $3: what grew? (bloaty, or nm --size-sort -S)"
+    return 1
+  fi
+}

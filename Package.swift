@@ -120,7 +120,9 @@ var targets: [Target] = [
     tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),
     tests("ClientTests", ["System", "Objects", "Client"]),
     tests("APIServerTests", ["System", "Objects", "Store", "Client", "HTTP", "APIServer"]),
-    tests("ControllersTests", ["System", "Objects", "Client", "Reconcile", "Scheduler", "Controllers"]),
+    tests("ControllersTests", [
+        "System", "Objects", "Store", "Client", "HTTP", "APIServer", "Reconcile", "Scheduler", "Controllers", .logging,
+    ]),
     tests("ContainersTests", ["System", "Kernel", "Cgroups", "Containers", "SupervisorProtocol"]),
     tests("ImagesTests", ["System", "Kernel", "Images"]),
     tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork", .logging]),

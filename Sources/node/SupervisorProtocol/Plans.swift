@@ -2,7 +2,7 @@
 // Each plan writes itself into fields and reads itself back; a test sends each one there and back.
 
 /// What all containers of the pod share.
-public struct SandboxPlan {
+public struct SandboxPlan: Sendable {
     public var newNetwork = true
     public var newIPC = true
     public var newUTS = true
@@ -57,7 +57,7 @@ public struct SandboxPlan {
 }
 
 /// One process: what it runs, as whom, with what rights.
-public struct ProcessPlan {
+public struct ProcessPlan: Sendable {
     public var arguments: [[UInt8]] = []
     /// `NAME=value` each.
     public var environment: [[UInt8]] = []
@@ -117,7 +117,7 @@ public struct ProcessPlan {
     }
 }
 
-public enum MountKind: UInt64 {
+public enum MountKind: UInt64, Sendable {
     /// A host path.
     case bind = 1
     /// A new instance of a file system.
@@ -128,14 +128,14 @@ public enum MountKind: UInt64 {
     case terminals = 4
 }
 
-public enum WirePropagation: UInt64 {
+public enum WirePropagation: UInt64, Sendable {
     case `private` = 0
     case slave = 1
     case shared = 2
 }
 
 /// One mount of a container, in the order in which they are made.
-public struct MountPlan {
+public struct MountPlan: Sendable {
     public var kind = MountKind.bind
     /// Host path, or the file system's type.
     public var source: [UInt8] = []
@@ -202,7 +202,7 @@ public struct MountPlan {
 }
 
 /// A device node below /dev.
-public struct DevicePlan {
+public struct DevicePlan: Sendable {
     /// Relative to /dev.
     public var path: [UInt8] = []
     /// st_mode with its type bits.
@@ -243,7 +243,7 @@ public struct DevicePlan {
 }
 
 /// One container. With it comes one descriptor, its cgroup's directory, or none where there is no cgroup tree.
-public struct ContainerPlan {
+public struct ContainerPlan: Sendable {
     public var id: [UInt8] = []
     /// Overlay directories, lower ones top first.
     public var lower: [[UInt8]] = []
@@ -329,7 +329,7 @@ public struct ContainerPlan {
 
 /// A further process in a running container. Three descriptors come with it (stdin, stdout, stderr), none with a
 /// terminal. What is not said is taken from the container's own process.
-public struct ExecPlan {
+public struct ExecPlan: Sendable {
     public var container: [UInt8] = []
     public var arguments: [[UInt8]] = []
     /// `NAME=value` each, put in front of the container's own (which then lose).

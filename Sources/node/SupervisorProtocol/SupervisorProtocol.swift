@@ -9,7 +9,7 @@
 //       signal, kill, remove, reopenLog, cancelExec, shutdown   ->   done | failed
 //                                        <-       exited (event: a container ended)
 
-public enum MessageKind: UInt16 {
+public enum MessageKind: UInt16, Sendable {
     case hello = 1
     case createSandbox = 2
     case startContainer = 3
@@ -58,7 +58,7 @@ public enum Tag {
 }
 
 /// What was being done when something failed. The raw value travels; the words are noded's.
-public enum Step: UInt16 {
+public enum Step: UInt16, Sendable {
     case none = 0
     case protocolError, noContainer, notRunning, duplicate
     case unshareNetwork = 10, unshareIPC, unshareUTS, unsharePID, reaper, loopback, hostname, sysctl, sharedMemory
@@ -70,7 +70,7 @@ public enum Step: UInt16 {
 }
 
 /// Container states on the wire.
-public enum WireState: UInt64 {
+public enum WireState: UInt64, Sendable {
     case starting = 0
     case running = 1
     case exited = 2
@@ -111,7 +111,7 @@ public struct Failure: Error {
 }
 
 /// A container as the supervisor knows it, and the event `exited`.
-public struct ContainerReport {
+public struct ContainerReport: Sendable {
     public var id: [UInt8] = []
     public var state = WireState.starting
     public var pid: Int32 = 0
@@ -158,7 +158,7 @@ public struct ContainerReport {
 }
 
 /// The answer `sandbox`.
-public struct SandboxReport {
+public struct SandboxReport: Sendable {
     public var version: UInt64 = 0
     public var pid: Int32 = 0
     /// Nanoseconds since 1970; 0 before createSandbox.

@@ -15,7 +15,7 @@
 public let supervisorProtocolVersion: UInt64 = 1
 
 /// Fixed part in front of every message.
-public struct MessageHeader {
+public struct MessageHeader: Sendable {
     public static let size = 12
     /// More than any plan needs (the environment may hold 1 MiB a ConfigMap), less than would hurt.
     public static let maximumLength = 16 << 20
@@ -40,7 +40,7 @@ public struct MessageHeader {
 }
 
 /// Collects fields; `message` puts the header in front.
-public struct FieldWriter {
+public struct FieldWriter: Sendable {
     private var bytes: [UInt8]
 
     /// Starts with room for the header.
@@ -99,7 +99,7 @@ public struct FieldWriter {
 }
 
 /// Walks over fields.
-public struct FieldReader {
+public struct FieldReader: Sendable {
     private let bytes: [UInt8]
     private var offset: Int
     private let end: Int
@@ -138,7 +138,7 @@ public struct FieldReader {
 }
 
 /// One field: its tag and its bytes, to be read as what the tag says.
-public struct Field {
+public struct Field: Sendable {
     public let tag: UInt16
     public let bytes: [UInt8]
 

@@ -89,10 +89,15 @@ var targets: [Target] = [
     .target(name: "SupervisorProtocolE", path: "Sources/node/SupervisorProtocolE", swiftSettings: embedded),
     .executableTarget(
         name: "Supervisor", dependencies: ["CSupervisor", "SupervisorProtocolE"], path: "Sources/node/Supervisor",
-        swiftSettings: embedded, linkerSettings: [.unsafeFlags(["-Xclang-linker", "-static"])]),
-    module("Containers", in: "node", [
-        "System", "Kernel", "Cgroups", "Seccomp", "SupervisorProtocol", .logging,
-    ]),
+        swiftSettings: embedded,
+        linkerSettings: [
+            .unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "-s", "-Xlinker", "--gc-sections"])
+        ]),
+    .plugin(name: "EmbedSupervisor", capability: .buildTool(), dependencies: ["Supervisor"]),
+    .target(
+        name: "Containers",
+        dependencies: ["System", "Kernel", "Cgroups", "Seccomp", "SupervisorProtocol", .logging],
+        path: "Sources/node/Containers", exclude: [], swiftSettings: strict, plugins: ["EmbedSupervisor"]),
     module("Images", in: "node", ["System", "Kernel", "Objects", "PKI", "CInflate", .logging]),
     module("PodNetwork", in: "node", ["System", "Kernel", "Netlink", "Nftables", .logging]),
     module("ServiceProxy", in: "node", ["System", "Kernel", "Netlink", "Nftables", "Objects", "Client", .logging]),

@@ -83,7 +83,7 @@ restarts() { kp get pod "$1" -o jsonpath='{.status.containerStatuses[0].restartC
 
 # Processes in containers: "pid starttime", without the short-lived ones.
 container_pids() {
-  local procs pid first
+  local first
   first=$(list_pids)
   sleep 0.5
   list_pids | comm -12 <(printf '%s\n' "$first") -

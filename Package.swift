@@ -134,7 +134,11 @@ var targets: [Target] = [
     tests("ServiceProxyTests", [
         "System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "PodNetwork", "ServiceProxy", .logging,
     ]),
-    tests("ClusterDNSTests", ["System", "Objects", "Client", "ClusterDNS"]),
+    .executableTarget(
+        name: "dns-resolver-test", dependencies: ["ClusterDNS"], path: "Tests/Support/DNSResolver", swiftSettings: strict),
+    tests("ClusterDNSTests", [
+        "System", "Kernel", "Objects", "Client", "ClusterDNS", "dns-resolver-test", .logging,
+    ]),
     tests("KubeletTests", [
         "System", "Kernel", "Cgroups", "Objects", "Store", "Client", "APIServer", "Containers", "PodNetwork", "HTTP",
         "Kubelet", .logging,

@@ -50,8 +50,9 @@ k() { KUBECACHEDIR=$WORK/cache timeout --foreground "${K_TIMEOUT:-60}" nsenter -
 kp() { k -n production "$@"; }
 noded() { in_node "$NODED" "$@"; }
 
+# Not through in_node: a function in the background is a subshell, and its number would be that one's.
 start_noded() {
-  in_node "$NODED" run "${PATHS[@]}" --node-name e2e --node-ip 192.168.87.2 --resolv-conf "$WORK/resolv.conf" </dev/null >>"$WORK/noded.log" 2>&1 &
+  nsenter --net="/run/netns/$NODE" "$NODED" run "${PATHS[@]}" --node-name e2e --node-ip 192.168.87.2 --resolv-conf "$WORK/resolv.conf" </dev/null >>"$WORK/noded.log" 2>&1 &
   NODED_PID=$!
 }
 noded_runs() { [ -n "$NODED_PID" ] && kill -0 "$NODED_PID" 2>/dev/null; }

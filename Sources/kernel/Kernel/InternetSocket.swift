@@ -38,7 +38,7 @@ public enum InternetSocket {
             // SO_RCVBUFFORCE (33) goes beyond net.core.rmem_max, with CAP_NET_ADMIN; a smaller buffer still works.
             _ = try? set(socket.raw, SOL_SOCKET, 33, 4 << 20, "SO_RCVBUFFORCE")
         }
-        try withAddress(local) { (address, size) throws(SystemError) in
+        _ = try withAddress(local) { (address, size) throws(SystemError) in
             try systemCall("bind", "\(local)") { bind(socket.raw, address, size) }
         }
         if kind == .tcp { try systemCall("listen", "\(local)") { listen(socket.raw, 128) } }
@@ -49,7 +49,7 @@ public enum InternetSocket {
     public static func connected(_ kind: Kind, to remote: InternetEndpoint) throws(SystemError) -> FileDescriptor {
         let socket = try make(kind, remote)
         do throws(SystemError) {
-            try withAddress(remote) { (address, size) throws(SystemError) in
+            _ = try withAddress(remote) { (address, size) throws(SystemError) in
                 try systemCall("connect", "\(remote)") { connect(socket.raw, address, size) }
             }
         } catch where error.errno.code == EINPROGRESS {
@@ -118,9 +118,11 @@ public enum InternetSocket {
         _ socket: Int32, _ bytes: [UInt8], to remote: InternetEndpoint
     ) throws(SystemError) -> Bool {
         do throws(SystemError) {
-            try withAddress(remote) { (address, size) throws(SystemError) in
+            _ = try withAddress(remote) { (address, size) throws(SystemError) in
                 try systemCall("sendto", "\(remote)") {
-                    bytes.withUnsafeBytes { sendto(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), address, size) }
+                    bytes.withUnsafeBytes {
+                        sendto(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), address, size)
+                    }
                 }
             }
             return true
@@ -235,7 +237,8 @@ public enum Poll {
     public static func wait(_ entries: inout [Entry], milliseconds: Int32) throws(SystemError) {
         _ = try systemCall("poll", "\(entries.count) descriptors") {
             entries.withUnsafeMutableBytes {
-                poll($0.baseAddress?.assumingMemoryBound(to: pollfd.self), nfds_t($0.count / MemoryLayout<pollfd>.size), milliseconds)
+                let count = nfds_t($0.count / MemoryLayout<pollfd>.size)
+                return poll($0.baseAddress?.assumingMemoryBound(to: pollfd.self), count, milliseconds)
             }
         }
     }

@@ -79,6 +79,8 @@ public final class ClusterDNS: Sendable {
         var child: ProcessHandle?
         var sockets: [SharedDescriptor] = []
         var resolver: Int32?
+        /// Wakes the feeder of the present connection. One stream each: a cancelled iteration ends its stream for good.
+        var wake: AsyncStream<Void>.Continuation?
     }
 
     private let config: ClusterDNSConfig
@@ -87,8 +89,6 @@ public final class ClusterDNS: Sendable {
     private let slicesOf: Index
     private let logger: Logger
     private let state = Mutex(State())
-    private let signals: AsyncStream<Void>
-    private let signal: AsyncStream<Void>.Continuation
 
     /// - Parameter informers: shared ones, run by their owner.
     public init(_ config: ClusterDNSConfig, informers: InformerSet, logger: Logger) {
@@ -96,7 +96,6 @@ public final class ClusterDNS: Sendable {
         self.logger = logger
         services = informers.informer(.services)
         slices = informers.informer(.endpointSlices)
-        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         slicesOf = Index(slices) { Self.owner($0).map { ["\($0)"] } ?? [] }
         services.onChange { [weak self] key, _, _ in self?.mark([key]) }
         slices.onChange { [weak self] _, old, new in
@@ -121,8 +120,11 @@ public final class ClusterDNS: Sendable {
 
     private func mark(_ keys: [ObjectKey]) {
         guard !keys.isEmpty else { return }
-        state.withLock { $0.dirty.formUnion(keys) }
-        signal.yield()
+        let wake = state.withLock { state in
+            state.dirty.formUnion(keys)
+            return state.wake
+        }
+        wake?.yield()
     }
 
     private func names(_ key: ObjectKey) -> ServiceNames? {
@@ -146,8 +148,6 @@ public final class ClusterDNS: Sendable {
                 let fedSince = ContinuousClock.now
                 defer { if ContinuousClock.now - fedSince > .seconds(10) { pause = .milliseconds(20) } }
                 try await feed(link)
-            } catch is CancellationError {
-                return
             } catch {
                 if Task.isCancelled { return }
                 logger.warning("the DNS resolver is not connected, trying again", metadata: ["error": "\(error)"])
@@ -232,13 +232,15 @@ public final class ClusterDNS: Sendable {
     }
 
     private func feed(_ link: ResolverLink) async throws {
+        let (signals, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        state.withLock { $0.wake = wake }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await link.read { self.heard($0) } }
             group.addTask {
                 try await link.send([.hello(version: ControlMessage.version, pid: 0), .configure(self.config.resolver)])
                 while !(self.services.hasSynced && self.slices.hasSynced) { try await Task.sleep(for: .milliseconds(20)) }
                 try await self.sendSnapshot(link)
-                for await _ in self.signals { try await self.sendChanges(link) }
+                for await _ in signals { try await self.sendChanges(link) }
                 throw CancellationError()
             }
             defer { group.cancelAll() }
@@ -269,7 +271,8 @@ public final class ClusterDNS: Sendable {
             try await link.send(all[start..<min(start + 256, all.count)].map { .put($0) })
         }
         try await link.send([.commit(sequence)])
-        if state.withLock({ !$0.dirty.isEmpty }) { signal.yield() }
+        // What was marked before this connection's stream was there, or meanwhile.
+        state.withLock { $0.wake }?.yield()
     }
 
     private func sendChanges(_ link: ResolverLink) async throws {

@@ -15,8 +15,7 @@ final class ResolverLink: Sendable {
     init(path: String, patience: Int32 = 5000) throws {
         let socket = SharedDescriptor(try UnixSocket.connect(path))
         let peer = try UnixSocket.peer(socket.raw)
-        let own = try UnixSocket.peer(UnixSocket.pair().0.raw).uid
-        guard peer.uid == 0 || peer.uid == own else { throw ControlError(what: "\(path) belongs to uid \(peer.uid)") }
+        guard peer.uid == 0 || peer.uid == ResolverProcess.user else { throw ControlError(what: "\(path) belongs to uid \(peer.uid)") }
         try socket.setNonBlocking()
         var entries = [Poll.Entry(socket.raw, reading: true)]
         try Poll.wait(&entries, milliseconds: patience)

@@ -258,7 +258,7 @@ final class ResolverLoop {
             return
         }
         // The socket's mode (0600) keeps others out already; this holds also when somebody loosens it.
-        guard peer.uid == 0 || peer.uid == ownUser else {
+        guard peer.uid == 0 || peer.uid == ResolverProcess.user else {
             say("refused uid \(peer.uid) (pid \(peer.pid)) on the control socket")
             return
         }
@@ -269,8 +269,6 @@ final class ResolverLoop {
     }
 
     private lazy var ownPID: Int32 = Files.symlinkTarget("/proc/self").flatMap { Int32($0) } ?? 0
-    /// A socket pair's peer is ourselves.
-    private lazy var ownUser: UInt32 = (try? UnixSocket.peer(UnixSocket.pair().0.raw).uid) ?? 0
 
     private func serveFeeder(_ entry: Poll.Entry) {
         guard feeder != nil else { return }

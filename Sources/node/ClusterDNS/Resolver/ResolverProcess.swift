@@ -1,7 +1,8 @@
 // The resolver as a process of its own: `noded dns-resolver --control PATH --sockets N`, with N listening sockets as
 // descriptors 3, 4, …. It is started and fed by noded and outlives it; ResolverLoop.swift is what it does.
 
-public import System
+import Kernel
+import System
 
 public enum ResolverProcess {
     /// The name of noded's hidden subcommand for it.
@@ -26,6 +27,12 @@ public enum ResolverProcess {
             return 1
         }
     }
+
+    /// Whose process this is: a socket pair's peer is ourselves.
+    static let user: UInt32 = {
+        guard let pair = try? UnixSocket.pair() else { return 0 }
+        return withExtendedLifetime(pair) { (try? UnixSocket.peer(pair.0.raw).uid) ?? 0 }
+    }()
 
     private static func say(_ text: String) {
         // Nobody could be told that the log cannot be written.

@@ -54,6 +54,10 @@ ssize_t kernel_lgetxattr(const char *path, const char *name, void *value, size_t
     return lgetxattr(path, name, value, size);
 }
 
+int kernel_syncfs(int fd) {
+    return syncfs(fd);
+}
+
 int kernel_mount_id(int directory, const char *name, uint64_t *id) {
     struct statx status = {0};
     int result = statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &status);

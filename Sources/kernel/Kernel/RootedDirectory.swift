@@ -192,6 +192,13 @@ public struct RootedDirectory: Sendable {
         }
     }
 
+    /// Returns when everything of this directory's file system is on the medium (syncfs(2)): for trees of many files,
+    /// where one fsync each would take minutes.
+    public func syncFileSystem() throws(SystemError) {
+        let directory = try open(".", [.read, .directory])
+        try systemCall("syncfs", path) { kernel_syncfs(directory.raw) }
+    }
+
     // MARK: Removing and moving
 
     /// Removes a file, link or empty directory; what is not there is fine.

@@ -21,6 +21,8 @@ int kernel_mknodat(int directory, const char *name, uint32_t mode, uint32_t majo
 int kernel_renameat2(int directory, const char *name, int to_directory, const char *to_name, unsigned flags);
 int kernel_lsetxattr(const char *path, const char *name, const void *value, size_t size);
 ssize_t kernel_lgetxattr(const char *path, const char *name, void *value, size_t size);
+// Everything of the file system that `fd` lies in is on the medium (syncfs(2)).
+int kernel_syncfs(int fd);
 // Device of what `name` is, and the id of the mount it lies in (statx, STATX_MNT_ID).
 int kernel_mount_id(int directory, const char *name, uint64_t *id);
 

@@ -1,0 +1,269 @@
+// Sandboxes: made, found again, removed.
+
+import Cgroups
+import Kernel
+import Logging
+import SupervisorProtocol
+import System
+
+extension PodRuntime {
+    // MARK: Making
+
+    public func createSandbox(_ config: SandboxConfig) async throws -> SandboxStatus {
+        let uid = config.uid
+        guard (1...64).contains(uid.utf8.count), uid.utf8.allSatisfy(Self.isNameByte), !uid.hasPrefix(".") else {
+            throw ContainersError.invalid("pod uid \"\(uid)\"")
+        }
+        guard config.hostname.utf8.count <= 63 else {
+            throw ContainersError.invalid("host name \"\(config.hostname)\" is longer than 63 bytes")
+        }
+        return try await alone(uid) {
+            if let known = sandboxes[uid] { return known.status }
+            // Remains of one whose supervisor died.
+            if Files.exists(directory(uid)) { try await tidy(uid) }
+            do {
+                return try await make(config)
+            } catch {
+                do { try await tidy(uid) } catch let remains {
+                    logger.warning("sandbox leaves remains", metadata: ["pod": "\(uid)", "error": "\(remains)"])
+                }
+                throw error
+            }
+        }
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e: true
+        default: false
+        }
+    }
+
+    private func make(_ config: SandboxConfig) async throws -> SandboxStatus {
+        let uid = config.uid
+        let folder = directory(uid)
+        try Files.makeDirectory("\(folder)/shm", mode: 0o700)
+        try Files.makeDirectory("\(dataDirectory)/\(uid)", mode: 0o700)
+        try Files.makeDirectory(config.logDirectory, mode: 0o755)
+        var record = SandboxRecord()
+        record.uid = uid
+        record.name = config.name
+        record.namespace = config.namespace
+        record.hostname = config.hostNetwork ? "" : config.hostname
+        record.ownsNetwork = !config.hostNetwork
+        record.ownsIPC = !config.hostIPC
+        record.logDirectory = config.logDirectory
+        record.labels = config.labels
+        record.annotations = config.annotations
+        var group: SharedDescriptor?
+        if let path = config.cgroup, let pod = tree?.cgroup(path) {
+            record.cgroup = path
+            var missing = try pod.create()
+            missing += try pod.apply(config.resources)
+            record.unenforced = Array(Set(missing.map(\.description))).sorted()
+            let leaf = pod.child("supervisor")
+            try leaf.create(controllers: [])
+            group = SharedDescriptor(try leaf.open())
+        }
+        // Before there is anything to tidy, what tidying needs to know.
+        try Files.writeAtomically("\(folder)/sandbox", record.fields, mode: 0o600)
+        let plan = try Self.plan(config, record, folder)
+        let (socket, process) = try spawn(uid, group)
+        let sandbox = try adopt(record, socket, process, createdAt: .now())
+        do {
+            let plan = try Self.plan(config, record, folder)
+            _ = try await sandbox.connection.request(.hello)
+            let answer = try await sandbox.connection.request(.createSandbox, plan.fields).answer
+            if let report = SandboxReport(answer.fields) {
+                sandbox.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
+            }
+        } catch {
+            sandbox.leaving = true
+            sandboxes[uid] = nil
+            throw error
+        }
+        return sandbox.status
+    }
+
+    private static func plan(
+        _ config: SandboxConfig, _ record: SandboxRecord, _ folder: String
+    ) throws(ContainersError) -> SandboxPlan {
+        var plan = SandboxPlan()
+        plan.newNetwork = !config.hostNetwork
+        plan.newIPC = !config.hostIPC
+        plan.newUTS = !config.hostNetwork
+        plan.sharedPID = config.shareProcessNamespace && !config.hostPID
+        plan.hostPID = config.hostPID
+        plan.hostname = Array(config.hostname.utf8)
+        plan.sysctls = try SysctlPlan.plan(config)
+        plan.sharedMemory = config.hostIPC ? [] : Array("\(folder)/shm".utf8)
+        plan.record = record.fields
+        return plan
+    }
+
+    /// Starts the supervisor with its control socket and a first connection.
+    private func spawn(_ uid: String, _ group: SharedDescriptor?) throws(SystemError) -> (SharedDescriptor, ProcessHandle) {
+        let listener = try UnixSocket.listen("\(directory(uid))/supervisor.sock", mode: 0o600)
+        let (ours, theirs) = try UnixSocket.pair()
+        let null = try FileDescriptor.open("/dev/null", [.read])
+        let log = try FileDescriptor.open("\(directory(uid))/supervisor.log", [.write, .create, .append], mode: 0o600)
+        let process = try Spawn.start(
+            executable: executable.raw, name: "supervisor", arguments: ["noded-supervisor", uid], environment: [],
+            descriptors: [null.raw, log.raw, log.raw, listener.raw, theirs.raw], cgroup: group?.raw)
+        return (ours, process)
+    }
+
+    /// Takes a supervisor's line over: from here on its words and its end are heard.
+    private func adopt(
+        _ record: SandboxRecord, _ socket: SharedDescriptor, _ process: ProcessHandle, createdAt: Timestamp
+    ) throws(SystemError) -> Sandbox {
+        let uid = record.uid
+        let connection = try SupervisorConnection(
+            uid: uid, socket: socket,
+            exited: { report in Task { await self.exited(uid, report) } },
+            closed: { Task { await self.lost(uid, process) } })
+        let sandbox = Sandbox(record: record, connection: connection, process: process, createdAt: createdAt)
+        sandboxes[uid] = sandbox
+        // Unstructured, because a sandbox lives as long as its supervisor, not as long as who asked for it.
+        sandbox.reader = Task { await connection.run() }
+        return sandbox
+    }
+
+    /// The line broke. Unless the supervisor was asked to go this is its death: what it held is killed.
+    private func lost(_ uid: String, _ process: ProcessHandle) async {
+        guard let sandbox = sandboxes[uid], sandbox.process === process, !sandbox.leaving else { return }
+        sandboxes[uid] = nil
+        logger.error("supervisor died", metadata: ["pod": "\(uid)", "pid": "\(process.pid)"])
+        try? process.signal(Signal.kill)
+        do { try group(of: sandbox.record)?.kill() } catch {
+            logger.error("cannot kill the pod's cgroup", metadata: ["pod": "\(uid)", "error": "\(error)"])
+        }
+        for container in sandbox.containers {
+            for waiter in container.waiters { waiter.resume() }
+            container.waiters = []
+        }
+        await reap(process)
+        sink.yield(.supervisorDied(uid: uid))
+    }
+
+    /// Waits for the end of a supervisor, and reaps it if it is our child.
+    private func reap(_ process: ProcessHandle) async {
+        try? await process.ended()
+        _ = try? process.reap()
+    }
+
+    // MARK: Finding
+
+    public func recover() async -> [SandboxStatus] {
+        let uids: [String]
+        do throws(SystemError) {
+            uids = try Files.list(runDirectory).sorted()
+        } catch {
+            logger.error("cannot look for sandboxes", metadata: ["folder": "\(runDirectory)", "error": "\(error)"])
+            return []
+        }
+        for uid in uids where sandboxes[uid] == nil {
+            do {
+                try await alone(uid) { try await find(uid) }
+            } catch {
+                logger.warning("sandbox is not to be had back", metadata: ["pod": "\(uid)", "error": "\(error)"])
+                if let record = storedRecord(uid) { try? group(of: record)?.kill() }
+                sandboxes[uid] = nil
+                sink.yield(.supervisorDied(uid: uid))
+            }
+        }
+        return sandboxes.values.map(\.status).sorted { $0.uid < $1.uid }
+    }
+
+    private func find(_ uid: String) async throws {
+        let socket = SharedDescriptor(try UnixSocket.connect("\(directory(uid))/supervisor.sock"))
+        let process = try ProcessHandle(pid: try UnixSocket.peer(socket.raw).pid)
+        guard let stored = storedRecord(uid) else {
+            throw ContainersError.supervisor(uid: uid, "its record is torn")
+        }
+        let sandbox = try adopt(stored, socket, process, createdAt: .now())
+        let answer = try await sandbox.connection.request(.hello).answer
+        guard let report = SandboxReport(answer.fields), report.createdAt != 0, SandboxRecord(report.record) != nil else {
+            sandbox.leaving = true
+            throw ContainersError.supervisor(uid: uid, "it was cut off while it was being made")
+        }
+        sandbox.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
+        let known = Set(sandbox.containers.map(\.id))
+        for report in report.containers where !known.contains(String(decoding: report.id, as: UTF8.self)) {
+            sandbox.containers.append(container(report, sandbox.record))
+        }
+    }
+
+    private func container(_ report: ContainerReport, _ sandbox: SandboxRecord) -> Container {
+        let record = ContainerRecord(report.record)
+        let state: ContainerState =
+            switch report.state {
+            case .starting: .created(at: .now())
+            case .running:
+                .running(pid: report.pid, startedAt: Timestamp(nanosecondsSince1970: report.startedAt))
+            case .exited: .exited(exitStatus(report, record, sandbox))
+            }
+        return Container(id: String(decoding: report.id, as: UTF8.self), record: record, state: state)
+    }
+
+    private func storedRecord(_ uid: String) -> SandboxRecord? {
+        (try? Files.read("\(directory(uid))/sandbox", limit: 1 << 20)).flatMap { SandboxRecord($0) }
+    }
+
+    // MARK: Removing
+
+    public func removeSandbox(_ uid: String) async throws {
+        try await alone(uid) {
+            if let sandbox = sandboxes[uid] {
+                sandbox.leaving = true
+                // It kills its containers, unmounts and goes; one that does not answer is killed below.
+                let connection = sandbox.connection
+                _ = try? await withTimeout(.seconds(10)) { _ = try await connection.request(.shutdown) }
+                sandboxes[uid] = nil
+                try? sandbox.process.signal(Signal.kill)
+                await reap(sandbox.process)
+                sandbox.reader?.cancel()
+                for container in sandbox.containers {
+                    for waiter in container.waiters { waiter.resume() }
+                    container.waiters = []
+                }
+            }
+            try await tidy(uid)
+        }
+    }
+
+    /// Removes what a sandbox leaves in the kernel and on disk, whoever made it.
+    private func tidy(_ uid: String) async throws {
+        let folder = directory(uid)
+        if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"), let peer = try? UnixSocket.peer(socket.raw),
+            let process = try? ProcessHandle(pid: peer.pid) {
+            try? process.signal(Signal.kill)
+            await reap(process)
+        }
+        if let record = storedRecord(uid), let group = group(of: record), group.exists {
+            try group.kill()
+            try await group.remove()
+        }
+        let data = "\(dataDirectory)/\(uid)"
+        try await BlockingPool.shared.run {
+            try Mounts.unmountAll(below: folder)
+            try Files.removeTree(data)
+            try Files.removeTree(folder)
+        }
+    }
+
+    /// Removes every sandbox, known or not: for `noded reset`.
+    public func teardown() async throws {
+        for uid in try Files.list(runDirectory) { try await removeSandbox(uid) }
+    }
+}
+
+/// Gives up on `body` after `limit`.
+func withTimeout(_ limit: Duration, _ body: @escaping @Sendable () async throws -> Void) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await body() }
+        group.addTask { try await Task.sleep(for: limit) }
+        try await group.next()
+        group.cancelAll()
+    }
+}

@@ -1,0 +1,279 @@
+// The container runtime: sandboxes and their containers, through one supervisor process a pod.
+//
+//     RUN/<uid>/supervisor.sock   the supervisor's control socket, 0600; its presence is how a pod is found again
+//     RUN/<uid>/sandbox           what the sandbox is (its cgroup above all), for tidying up when nobody answers
+//     RUN/<uid>/shm               the pod's /dev/shm
+//     DATA/<uid>/<id>/…           upper, work and root of a container's overlay
+//
+// The supervisors are the truth: what they answer is what runs. Files only help to find them; a torn one costs a
+// pod's tidying, never the start of noded. Everything may be called twice.
+
+public import Logging
+import Cgroups
+import Kernel
+import SupervisorProtocol
+import System
+
+public actor PodRuntime: ContainerRuntime {
+    let runDirectory: String
+    let dataDirectory: String
+    let logger: Logger
+    let executable: SharedDescriptor
+    let tree: CgroupTree?
+    var sandboxes: [String: Sandbox] = [:]
+    /// Sandboxes being made or removed: the second caller waits for the first.
+    private var busy: [String: [CheckedContinuation<Void, Never>]] = [:]
+    public nonisolated let events: AsyncStream<RuntimeEvent>
+    nonisolated let sink: AsyncStream<RuntimeEvent>.Continuation
+
+    /// - Parameters:
+    ///   - runDirectory: for sockets; at most 50 bytes, made when missing (0700).
+    ///   - dataDirectory: for roots of containers, on a file system that overlay accepts as upper (0700).
+    /// - Throws: SystemError when a directory or the supervisor's memfd cannot be made.
+    public init(runDirectory: String, dataDirectory: String, logger: Logger) throws {
+        self.runDirectory = runDirectory
+        self.dataDirectory = dataDirectory
+        self.logger = logger
+        try Files.makeDirectory(runDirectory, mode: 0o700)
+        // Nobody but root gets near what containers leave on disk: setuid files above all (CVE-2024-25621).
+        try Files.makeDirectory(dataDirectory, mode: 0o700)
+        executable = try SupervisorProgram.descriptor()
+        tree = try? CgroupTree.find()
+        (events, sink) = AsyncStream.makeStream()
+    }
+
+    // MARK: One at a time
+
+    /// Runs `body` with nobody else making or removing the sandbox meanwhile.
+    func alone<R: Sendable>(_ uid: String, _ body: () async throws -> R) async rethrows -> R {
+        while busy[uid] != nil {
+            await withCheckedContinuation { busy[uid]?.append($0) }
+        }
+        busy[uid] = []
+        defer {
+            for waiter in busy.removeValue(forKey: uid) ?? [] { waiter.resume() }
+        }
+        return try await body()
+    }
+
+    func sandbox(_ uid: String) throws(ContainersError) -> Sandbox {
+        guard let sandbox = sandboxes[uid] else { throw .noSandbox(uid: uid) }
+        return sandbox
+    }
+
+    private func container(_ uid: String, _ id: String) throws(ContainersError) -> (Sandbox, Container) {
+        let sandbox = try sandbox(uid)
+        guard let container = sandbox.container(id) else { throw .noContainer(id: id) }
+        return (sandbox, container)
+    }
+
+    func directory(_ uid: String) -> String { "\(runDirectory)/\(uid)" }
+
+    public func status(_ uid: String) -> SandboxStatus? { sandboxes[uid]?.status }
+
+    // MARK: Containers
+
+    public func startContainer(sandbox uid: String, _ config: ContainerConfig) async throws -> ContainerStatus {
+        let sandbox = try sandbox(uid)
+        if let known = sandbox.container(config.id) { return known.status }
+        let folder = "\(dataDirectory)/\(uid)/\(config.id)"
+        var record = ContainerRecord()
+        record.name = config.name
+        record.attempt = config.attempt
+        record.image = config.image
+        record.logPath = config.logPath
+        record.stopSignal = config.stopSignal
+        record.terminationMessagePath = config.terminationMessagePath
+        record.labels = config.labels
+        record.annotations = config.annotations
+        var descriptors: [SharedDescriptor] = []
+        do {
+            let (group, devicesFiltered) = try prepareGroup(config, sandbox, &record)
+            if let group { descriptors = [group] }
+            let place = PlanBuilder.Place(
+                sharedMemory: sandbox.record.ownsIPC ? "\(directory(uid))/shm" : "/dev/shm",
+                hostname: sandbox.record.hostname, home: HomeDirectory.find(uid: config.user.uid, layers: config.rootLayers), directory: folder,
+                hasCgroups: tree != nil, devicesFiltered: devicesFiltered,
+                available: try Capabilities.own().effective)
+            let plan = try PlanBuilder(config: config, place: place).plan(record: record)
+            try Files.makeDirectory(folder, mode: 0o700)
+            for name in ["upper", "work", "root"] {
+                // The upper directory's mode is that of the container's "/".
+                try Files.makeDirectory("\(folder)/\(name)", mode: name == "upper" ? 0o755 : 0o700)
+            }
+            if let log = config.logPath { try Files.makeDirectory(Files.parent(of: log), mode: 0o755) }
+            let container = Container(id: config.id, record: record, state: .created(at: .now()))
+            sandbox.containers.append(container)
+            do {
+                let answer = try await sandbox.connection.request(
+                    .startContainer, plan.fields, descriptors: descriptors
+                ).answer
+                // Its end may have come in the same breath.
+                if case .created = container.state {
+                    container.state = Self.started(answer)
+                    sink.yield(.containerStarted(uid: uid, id: config.id))
+                }
+            } catch {
+                sandbox.containers.removeAll { $0 === container }
+                throw error
+            }
+            return container.status
+        } catch {
+            await removeRemains(of: config.id, sandbox)
+            throw error
+        }
+    }
+
+    private static func started(_ answer: SupervisorAnswer) -> ContainerState {
+        var reader = FieldReader(answer.fields)
+        var pid: Int32 = 0
+        var time: Int64 = 0
+        while let field = reader.next() {
+            if field.tag == Tag.pid { pid = field.int32 }
+            if field.tag == Tag.startedAt { time = field.signed }
+        }
+        return .running(pid: pid, startedAt: Timestamp(nanosecondsSince1970: time))
+    }
+
+    /// The container's cgroup with its limits; nil where there is no tree. What is not enforced goes to the record.
+    private func prepareGroup(
+        _ config: ContainerConfig, _ sandbox: Sandbox, _ record: inout ContainerRecord
+    ) throws -> (group: SharedDescriptor?, devicesFiltered: Bool) {
+        guard let pod = group(of: sandbox.record) else { return (nil, false) }
+        let group = pod.child(config.id)
+        var missing = try group.create()
+        missing += try group.apply(config.resources)
+        record.unenforced = Array(Set(missing.map(\.description))).sorted()
+        let descriptor = SharedDescriptor(try group.open())
+        guard !config.privileged else { return (descriptor, false) }
+        do throws(SystemError) {
+            try DeviceFilter.allowDefaults(cgroup: descriptor.raw, name: group.path)
+            return (descriptor, true)
+        } catch {
+            logger.debug("devices are withheld, not filtered", metadata: ["why": "\(error)"])
+            return (descriptor, false)
+        }
+    }
+
+    /// The pod's cgroup; nil without a tree.
+    func group(of record: SandboxRecord) -> Cgroup? {
+        record.cgroup.isEmpty ? nil : tree?.cgroup(record.cgroup)
+    }
+
+    /// What a container leaves outside its supervisor.
+    private func removeRemains(of id: String, _ sandbox: Sandbox) async {
+        if let group = group(of: sandbox.record)?.child(id), group.exists {
+            do {
+                try group.kill()
+                try await group.remove()
+            } catch {
+                logger.warning("cgroup stays", metadata: ["cgroup": "\(group)", "error": "\(error)"])
+            }
+        }
+        let folder = "\(dataDirectory)/\(sandbox.record.uid)/\(id)"
+        do {
+            try await BlockingPool.shared.run { try Files.removeTree(folder) }
+        } catch {
+            logger.warning("container's root stays", metadata: ["folder": "\(folder)", "error": "\(error)"])
+        }
+    }
+
+    public func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
+        guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
+        if grace > .zero {
+            let number = signal ?? container.record.stopSignal
+            do {
+                try await sandbox.connection.request(.signal, container: id, number: UInt64(number))
+            } catch ContainersError.notRunning, ContainersError.noContainer {
+                return
+            }
+            if await ended(container, within: grace) { return }
+        }
+        guard !container.hasEnded else { return }
+        try await sandbox.connection.request(.kill, container: id)
+        // Nothing survives SIGKILL but a task that the kernel cannot interrupt: reported, not waited for.
+        guard await ended(container, within: .seconds(30)) else {
+            throw ContainersError.supervisor(uid: uid, "container \(id) does not end although it was killed")
+        }
+    }
+
+    private func ended(_ container: Container, within limit: Duration) async -> Bool {
+        if container.hasEnded { return true }
+        let timer = Task { [weak container] in
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
+            self.wake(container)
+        }
+        defer { timer.cancel() }
+        await withCheckedContinuation { container.waiters.append($0) }
+        return container.hasEnded
+    }
+
+    private func wake(_ container: Container?) {
+        guard let container else { return }
+        for waiter in container.waiters { waiter.resume() }
+        container.waiters = []
+    }
+
+    public func removeContainer(sandbox uid: String, id: String) async throws {
+        guard let sandbox = sandboxes[uid], let container = sandbox.container(id) else { return }
+        if !container.hasEnded { try await stopContainer(sandbox: uid, id: id, signal: nil, grace: .zero) }
+        try await sandbox.connection.request(.remove, container: id)
+        sandbox.containers.removeAll { $0 === container }
+        await removeRemains(of: id, sandbox)
+    }
+
+    public func reopenLog(sandbox uid: String, id: String) async throws {
+        let (sandbox, _) = try container(uid, id)
+        try await sandbox.connection.request(.reopenLog, container: id)
+    }
+
+    public func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession {
+        let (sandbox, container) = try container(uid, id)
+        guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
+        return try await Sessions.exec(sandbox.connection, container: id, config)
+    }
+
+    public func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
+        let (sandbox, container) = try container(uid, id)
+        guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
+        return try await Sessions.attach(sandbox.connection, container: id) { [self] in
+            await exitCode(uid, id)
+        }
+    }
+
+    /// Waits for the container's end.
+    private func exitCode(_ uid: String, _ id: String) async -> Int32 {
+        while let container = sandboxes[uid]?.container(id) {
+            if case .exited(let status) = container.state { return status.code }
+            await withCheckedContinuation { container.waiters.append($0) }
+        }
+        return 137
+    }
+
+    // MARK: Ends
+
+    func exited(_ uid: String, _ report: ContainerReport) {
+        let id = String(decoding: report.id, as: UTF8.self)
+        guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
+        let status = exitStatus(report, container.record, sandbox.record)
+        container.state = .exited(status)
+        wake(container)
+        sink.yield(.containerExited(uid: uid, id: id, status))
+    }
+
+    func exitStatus(_ report: ContainerReport, _ record: ContainerRecord, _ sandbox: SandboxRecord) -> ExitStatus {
+        let id = String(decoding: report.id, as: UTF8.self)
+        let events = group(of: sandbox)?.child(id).memoryEvents()
+        var message: String?
+        if let path = record.terminationMessagePath,
+            let bytes = try? FileDescriptor.open(path, [.read, .nonBlocking, .noFollow]).read(upTo: 4096), !bytes.isEmpty
+        {
+            message = String(decoding: bytes, as: UTF8.self)
+        }
+        let killed = report.signal != 0
+        return ExitStatus(
+            code: killed ? 128 + report.signal : report.code, signal: killed ? report.signal : nil,
+            oomKilled: (events?.killed ?? 0) > 0, startedAt: Timestamp(nanosecondsSince1970: report.startedAt),
+            finishedAt: Timestamp(nanosecondsSince1970: report.finishedAt), message: message)
+    }
+}

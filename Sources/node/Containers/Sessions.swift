@@ -1,0 +1,128 @@
+// Exec and attach: pipes (or a terminal) between whoever asked and a process in a container. The bytes flow through
+// the kernel's pipes straight to and from the process; the supervisor only passes descriptors.
+
+import Kernel
+import SupervisorProtocol
+import System
+
+enum Sessions {
+    private static let piece = 32 << 10
+
+    static func exec(
+        _ connection: SupervisorConnection, container id: String, _ config: ExecConfig
+    ) async throws -> ExecSession {
+        guard !config.arguments.isEmpty else { throw ContainersError.invalid("no command to execute") }
+        var plan = ExecPlan()
+        plan.container = Array(id.utf8)
+        plan.arguments = config.arguments.map { Array($0.utf8) }
+        plan.environment = config.environment.map { Array("\($0.0)=\($0.1)".utf8) }
+        if config.terminal { plan.environment.append(Array("TERM=xterm".utf8)) }
+        plan.workingDirectory = Array((config.workingDirectory ?? "").utf8)
+        if let user = config.user {
+            plan.hasUser = true
+            (plan.uid, plan.gid, plan.groups) = (user.uid, user.gid, user.supplementalGroups)
+        }
+        plan.terminal = config.terminal
+        if config.terminal { return try await execWithTerminal(connection, plan) }
+        let input = try FileDescriptor.pipe().shared()
+        let output = try FileDescriptor.pipe().shared()
+        let error = try FileDescriptor.pipe().shared()
+        let command = try await connection.request(
+            .exec, plan.fields, descriptors: [input.reading, output.writing, error.writing]
+        ).id
+        let stdin = Input(config.stdin ? input.writing : nil)
+        return ExecSession(
+            stdout: try Self.stream(output.reading), stderr: try Self.stream(error.reading),
+            actions: ExecSession.Actions(
+                write: { try await stdin.write($0) }, closeStdin: { await stdin.close() }, resize: { _, _ in },
+                wait: { try await connection.commandExit(command) },
+                cancel: { connection.cancelCommand(command) }))
+    }
+
+    private static func execWithTerminal(
+        _ connection: SupervisorConnection, _ plan: ExecPlan
+    ) async throws -> ExecSession {
+        let (command, answer) = try await connection.request(.exec, plan.fields)
+        guard let master = answer.descriptors.first else {
+            throw ContainersError.supervisor(uid: "", "it sent no terminal")
+        }
+        let stdin = Input(master)
+        return ExecSession(
+            stdout: try stream(master), stderr: AsyncStream { $0.finish() },
+            actions: ExecSession.Actions(
+                write: { try await stdin.write($0) },
+                // A terminal has no end of input but its own control character.
+                closeStdin: { try? await stdin.write([4]) },
+                resize: { columns, rows in try? Terminal.resize(master.raw, columns: columns, rows: rows) },
+                wait: { try await connection.commandExit(command) },
+                cancel: { connection.cancelCommand(command) }))
+    }
+
+    static func attach(
+        _ connection: SupervisorConnection, container id: String, exit: @escaping @Sendable () async -> Int32
+    ) async throws -> ExecSession {
+        let output = try FileDescriptor.pipe().shared()
+        let error = try FileDescriptor.pipe().shared()
+        var fields = FieldWriter()
+        fields.put(Tag.id, Array(id.utf8))
+        let answer = try await connection.request(
+            .attach, fields, descriptors: [output.writing, error.writing]
+        ).answer
+        let stdin = Input(answer.descriptors.first)
+        return ExecSession(
+            stdout: try stream(output.reading), stderr: try stream(error.reading),
+            actions: ExecSession.Actions(
+                write: { try await stdin.write($0) }, closeStdin: { await stdin.close() },
+                resize: { columns, rows in
+                    if let terminal = answer.descriptors.first {
+                        try? Terminal.resize(terminal.raw, columns: columns, rows: rows)
+                    }
+                },
+                wait: { await exit() }, cancel: {}))
+    }
+
+    /// Pulls from a descriptor: nothing is read that nobody asked for. EIO is how a terminal's other end says it has
+    /// gone.
+    private static func stream(_ descriptor: SharedDescriptor) throws(SystemError) -> AsyncStream<[UInt8]> {
+        try descriptor.setNonBlocking()
+        return AsyncStream {
+            while true {
+                do {
+                    let bytes = try descriptor.read(upTo: piece)
+                    return bytes.isEmpty ? nil : bytes
+                } catch let error as SystemError where error.errno == .EAGAIN {
+                    guard (try? await Readiness.shared.wait(descriptor, for: .readable)) != nil else { return nil }
+                } catch {
+                    return nil
+                }
+            }
+        }
+    }
+}
+
+/// The writing end of a command's input.
+private actor Input {
+    private var descriptor: SharedDescriptor?
+
+    init(_ descriptor: SharedDescriptor?) {
+        self.descriptor = descriptor
+        try? descriptor?.setNonBlocking()
+    }
+
+    func write(_ bytes: [UInt8]) async throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            guard let descriptor else { throw SystemError("write", "stdin", .EPIPE) }
+            do {
+                let written = try rest.withUnsafeBytes { try descriptor.write($0) }
+                rest = rest.dropFirst(written)
+                continue
+            } catch let error as SystemError where error.errno == .EAGAIN {
+                // The pipe is full: below.
+            }
+            _ = try await Readiness.shared.wait(descriptor, for: .writable)
+        }
+    }
+
+    func close() { descriptor = nil }
+}

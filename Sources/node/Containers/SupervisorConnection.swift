@@ -1,0 +1,253 @@
+// noded's end of the line to one supervisor: requests with answers, commands' ends, events.
+//
+// One task reads; requests are matched to their answers by id. The socket never blocks: what it does not take at
+// once waits here in order. When the line breaks, every waiting request throws and `closed` is called once.
+
+import Kernel
+import Logging
+import SupervisorProtocol
+import Synchronization
+import System
+
+/// An answer, with the descriptors that came along.
+struct SupervisorAnswer: Sendable {
+    let kind: MessageKind
+    let fields: [UInt8]
+    let descriptors: [SharedDescriptor]
+}
+
+final class SupervisorConnection: Sendable {
+    private struct State {
+        var nextID: UInt32 = 1
+        var waiting: [UInt32: CheckedContinuation<SupervisorAnswer, any Error>] = [:]
+        /// Commands that run: who waits for their end, or how they ended before anybody did.
+        var commands: [UInt32: Command] = [:]
+        var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
+        var flushing = false
+        var broken = false
+    }
+
+    private enum Command {
+        case running
+        case awaited(CheckedContinuation<Int32, any Error>)
+        case ended(Int32)
+    }
+
+    private let uid: String
+    private let socket: SharedDescriptor
+    private let state = Mutex(State())
+    private let exited: @Sendable (ContainerReport) -> Void
+    private let closed: @Sendable () -> Void
+
+    /// `exited` is called for every container that ends, on the reading task, in order.
+    init(
+        uid: String, socket: SharedDescriptor, exited: @escaping @Sendable (ContainerReport) -> Void,
+        closed: @escaping @Sendable () -> Void
+    ) throws(SystemError) {
+        self.uid = uid
+        self.socket = socket
+        self.exited = exited
+        self.closed = closed
+        try socket.setNonBlocking()
+    }
+
+    // MARK: Reading
+
+    /// Reads until the line breaks or the task is cancelled.
+    func run() async {
+        var input: [UInt8] = []
+        var descriptors: [SharedDescriptor] = []
+        while !Task.isCancelled {
+            do {
+                _ = try await Readiness.shared.wait(socket, for: .readable)
+                let piece = try UnixSocket.receive(socket.raw, limit: 64 << 10, maximumDescriptors: 8)
+                if piece.bytes.isEmpty { break }
+                input += piece.bytes
+                descriptors += piece.descriptors
+                guard take(&input, &descriptors) else { break }
+            } catch let error as SystemError where error.errno == .EAGAIN {
+                continue
+            } catch {
+                break
+            }
+        }
+        fail()
+    }
+
+    /// Hands out the whole messages in `input`; false when the framing is broken.
+    private func take(_ input: inout [UInt8], _ descriptors: inout [SharedDescriptor]) -> Bool {
+        while input.count >= MessageHeader.size {
+            guard let header = input.withUnsafeBytes({ MessageHeader($0) }) else { return false }
+            let end = MessageHeader.size + header.length
+            guard input.count >= end else { return true }
+            guard header.descriptors <= descriptors.count else { return false }
+            let fields = Array(input[MessageHeader.size..<end])
+            let sent = Array(descriptors.prefix(header.descriptors))
+            descriptors.removeFirst(header.descriptors)
+            input.removeFirst(end)
+            // A kind this noded does not know comes from a newer supervisor and means nothing to us.
+            guard let kind = MessageKind(rawValue: header.kind) else { continue }
+            deliver(kind, header.id, fields, sent)
+        }
+        return true
+    }
+
+    private func deliver(_ kind: MessageKind, _ id: UInt32, _ fields: [UInt8], _ descriptors: [SharedDescriptor]) {
+        switch kind {
+        case .exited: exited(ContainerReport(fields))
+        case .execExited: commandEnded(id, code: Self.number(fields, Tag.code))
+        default:
+            let waiter = state.withLock { state in
+                // From here on its end may come.
+                if kind == .execStarted { state.commands[id] = .running }
+                return state.waiting.removeValue(forKey: id)
+            }
+            waiter?.resume(returning: SupervisorAnswer(kind: kind, fields: fields, descriptors: descriptors))
+        }
+    }
+
+    static func number(_ fields: [UInt8], _ tag: UInt16) -> Int32 {
+        var reader = FieldReader(fields)
+        while let field = reader.next() {
+            if field.tag == tag { return field.int32 }
+        }
+        return 0
+    }
+
+    private func commandEnded(_ id: UInt32, code: Int32) {
+        let waiter: CheckedContinuation<Int32, any Error>? = state.withLock { state in
+            guard case .awaited(let waiter) = state.commands[id] else {
+                state.commands[id] = .ended(code)
+                return nil
+            }
+            state.commands[id] = nil
+            return waiter
+        }
+        waiter?.resume(returning: code)
+    }
+
+    private func fail() {
+        let (waiting, commands, first) = state.withLock { state in
+            defer {
+                state.waiting = [:]
+                state.commands = [:]
+                state.outgoing = []
+                state.broken = true
+            }
+            return (state.waiting.values.map { $0 }, state.commands.values.map { $0 }, !state.broken)
+        }
+        let error = ContainersError.supervisor(uid: uid, "the connection broke")
+        for waiter in waiting { waiter.resume(throwing: error) }
+        for case .awaited(let waiter) in commands { waiter.resume(throwing: error) }
+        if first { closed() }
+    }
+
+    // MARK: Asking
+
+    /// Sends a request and waits for its answer. `failed` answers are thrown as `ContainersError`.
+    func request(
+        _ kind: MessageKind, _ fields: FieldWriter = FieldWriter(), descriptors: [SharedDescriptor] = []
+    ) async throws -> (id: UInt32, answer: SupervisorAnswer) {
+        let id = state.withLock { state in
+            defer { state.nextID = state.nextID == .max ? 1 : state.nextID + 1 }
+            return state.nextID
+        }
+        let answer = try await withCheckedThrowingContinuation { continuation in
+            let message = fields.message(kind, id: id, descriptors: descriptors.count)
+            let accepted = state.withLock { state in
+                guard !state.broken else { return false }
+                state.waiting[id] = continuation
+                state.outgoing.append((message, descriptors))
+                return true
+            }
+            guard accepted else {
+                continuation.resume(throwing: ContainersError.supervisor(uid: uid, "the connection broke"))
+                return
+            }
+            flush()
+        }
+        if answer.kind == .failed { throw ContainersError(Failure(answer.fields), uid: uid) }
+        return (id, answer)
+    }
+
+    /// A request about one container.
+    func request(_ kind: MessageKind, container id: String, number: UInt64? = nil) async throws {
+        var fields = FieldWriter()
+        fields.put(Tag.id, Array(id.utf8))
+        if let number { fields.put(Tag.number, number) }
+        _ = try await request(kind, fields)
+    }
+
+    /// The exit code of the command that request `id` started.
+    func commandExit(_ id: UInt32) async throws -> Int32 {
+        try await withCheckedThrowingContinuation { continuation in
+            let known: Result<Int32, any Error>? = state.withLock { state in
+                switch state.commands[id] {
+                case .ended(let code):
+                    state.commands[id] = nil
+                    return .success(code)
+                case .running:
+                    state.commands[id] = .awaited(continuation)
+                    return nil
+                case .awaited, nil:
+                    return .failure(ContainersError.supervisor(uid: uid, "the command is not known any more"))
+                }
+            }
+            if let known { continuation.resume(with: known) }
+        }
+    }
+
+    /// Sends without waiting for the answer.
+    func cancelCommand(_ command: UInt32) {
+        var fields = FieldWriter()
+        fields.put(Tag.number, UInt64(command))
+        let message = fields.message(.cancelExec, id: 0)
+        state.withLock { state in
+            if !state.broken { state.outgoing.append((message, [])) }
+        }
+        flush()
+    }
+
+    /// Sends what the socket takes; the rest when it is writable again.
+    private func flush() {
+        let mine = state.withLock { state in
+            defer { state.flushing = true }
+            return !state.flushing
+        }
+        guard mine else { return }
+        while true {
+            let next = state.withLock { state -> (bytes: [UInt8], descriptors: [SharedDescriptor])? in
+                if state.outgoing.isEmpty { state.flushing = false }
+                return state.outgoing.first
+            }
+            guard let next else { return }
+            do throws(SystemError) {
+                let sent = try UnixSocket.send(socket.raw, next.bytes, descriptors: next.descriptors.map(\.raw))
+                state.withLock { state in
+                    guard !state.outgoing.isEmpty else { return }
+                    if sent == next.bytes.count {
+                        state.outgoing.removeFirst()
+                    } else {
+                        state.outgoing[0] = (Array(next.bytes[sent...]), [])
+                    }
+                }
+            } catch {
+                guard error.errno == .EAGAIN else {
+                    // The reading task sees the same break and tells everybody.
+                    state.withLock { state in
+                        state.outgoing = []
+                        state.flushing = false
+                    }
+                    return
+                }
+                // Unstructured, because the request that filled the socket may end before it drains.
+                Task {
+                    _ = try? await Readiness.shared.wait(socket, for: .writable)
+                    state.withLock { $0.flushing = false }
+                    flush()
+                }
+                return
+            }
+        }
+    }
+}

@@ -119,7 +119,7 @@ var targets: [Target] = [
     tests("SystemTests", ["System"]),
     tests("KernelTests", ["System", "Kernel", "Cgroups", "Seccomp", "CKernel"]),
     tests("NetlinkTests", ["System", "Kernel", "Netlink", "Nftables"]),
-    tests("TransportTests", ["System", "HTTP", "PKI", "Transport"]),
+    tests("TransportTests", ["System", "HTTP", "PKI", "Transport", .logging]),
     tests("ObjectsTests", ["System", "Objects"]),
     .target(name: "CRecordingVFS", dependencies: ["CSQLite"], path: "Tests/Support/CRecordingVFS"),
     tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),
@@ -128,8 +128,13 @@ var targets: [Target] = [
     tests("ControllersTests", [
         "System", "Objects", "Store", "Client", "HTTP", "APIServer", "Reconcile", "Scheduler", "Controllers", .logging,
     ]),
-    tests("ContainersTests", ["System", "Kernel", "Cgroups", "Containers", "SupervisorProtocol"]),
-    tests("ImagesTests", ["System", "Kernel", "Images"]),
+    .executableTarget(
+        name: "containers-controller", dependencies: ["System", "Cgroups", "Containers", .logging],
+        path: "Tests/Support/ContainersController", swiftSettings: strict),
+    tests("ContainersTests", [
+        "System", "Kernel", "Cgroups", "Seccomp", "Containers", "SupervisorProtocol", "containers-controller", .logging,
+    ]),
+    tests("ImagesTests", ["System", "Kernel", "CKernel", "PKI", "Images", "CInflate", .logging]),
     tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork", .logging]),
     tests("ServiceProxyTests", [
         "System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "PodNetwork", "ServiceProxy", .logging,

@@ -54,7 +54,8 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     private static func split(_ name: Substring) -> (domain: String, path: String) {
         if let slash = name.firstIndex(of: "/") {
             let first = name[..<slash]
-            let isHost = first.contains(".") || first.contains(":") || first == "localhost"
+            let isHost =
+                first.contains(".") || first.contains(":") || first == "localhost"
                 || first.contains { $0.isUppercase }
             if isHost {
                 let host = first == "index.docker.io" ? "docker.io" : String(first)

@@ -24,7 +24,8 @@ final class Archive: Sendable {
         self.limits = limits
         let attributes = try Files.attributes(path)
         guard attributes.mode & 0o170000 == 0o100000 else {
-            throw ArchiveFault.unsupported(what: "anything but a regular file", advice: "save the image into a file first")
+            throw ArchiveFault.unsupported(
+                what: "anything but a regular file", advice: "save the image into a file first")
         }
         nodes = try Self.scan(path, attributes.size, limits)
     }
@@ -33,7 +34,8 @@ final class Archive: Sendable {
         let head = try FileDescriptor.open(path).read(upTo: 6)
         if let tool = Compression(head)?.tool {
             throw ArchiveFault.unsupported(
-                what: "a compressed archive", advice: "decompress it first with \(tool) (its layers may stay compressed)")
+                what: "a compressed archive",
+                advice: "decompress it first with \(tool) (its layers may stay compressed)")
         }
         let tar = TarReader(try FileSource(path, 0..<size, name: "the archive", chunk: 64 << 10), what: "the archive")
         var nodes: [String: Node] = [:]
@@ -46,7 +48,9 @@ final class Archive: Sendable {
                 switch entry.kind {
                 case .file:
                     let end = tar.position + entry.size
-                    guard end <= size else { throw ArchiveFault.truncated("\(ArchiveFault.quote(name)) in the archive") }
+                    guard end <= size else {
+                        throw ArchiveFault.truncated("\(ArchiveFault.quote(name)) in the archive")
+                    }
                     let isDocument = !name.contains("/")
                     if isDocument, nodes[name] != nil {
                         throw ArchiveFault.ambiguous(what: ArchiveFault.quote(name), why: "it is in the archive twice")

@@ -36,8 +36,9 @@ struct DockerSave {
             let digest = Digest(hex: SHA256Hash.hex(of: configBytes))!
             plan.add(
                 ImagePlan(
-                    digest: digest, indexDigests: [], names: image["RepoTags"]?.strings ?? [], configDigest: digest,
-                    configBytes: configBytes, manifestBytes: nil,
+                    digest: digest, indexDigests: [],
+                    names: try (image["RepoTags"]?.strings ?? []).map { try ImageReference($0).description },
+                    configDigest: digest, configBytes: configBytes, manifestBytes: nil,
                     layers: try zip(layerNames, diffIDs).map { name, diffID in
                         ImagePlan.Layer(diffID: diffID, blob: nil, range: try archive.range(name))
                     }))

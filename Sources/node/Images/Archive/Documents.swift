@@ -37,7 +37,9 @@ struct Descriptor {
     }
 
     static func list(_ json: JSON?, in what: String) throws -> [Descriptor] {
-        guard let elements = json?.array else { throw ArchiveFault.malformed(what: what, why: "no list of descriptors") }
+        guard let elements = json?.array else {
+            throw ArchiveFault.malformed(what: what, why: "no list of descriptors")
+        }
         return try elements.map { try Descriptor($0, in: what) }
     }
 }
@@ -50,7 +52,8 @@ enum Document {
     /// scanned it) might have looked at the other image.
     init(_ json: JSON, declared: String, what: String) throws {
         guard json["schemaVersion"]?.int == 2 else {
-            throw ArchiveFault.unsupported(what: "\(what) of a schema version other than 2", advice: "save the image anew")
+            throw ArchiveFault.unsupported(
+                what: "\(what) of a schema version other than 2", advice: "save the image anew")
         }
         func ambiguous(_ why: String) -> ArchiveFault { .ambiguous(what: what, why: why) }
         let hasManifests = json["manifests"] != nil

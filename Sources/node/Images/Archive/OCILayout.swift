@@ -20,14 +20,15 @@ struct OCILayout {
                 what: "the image layout's version", advice: "noded reads imageLayoutVersion 1.x")
         }
         let bytes = try archive.document("index.json")
-        guard case .index(let descriptors) = try Document(
-            archive.json(bytes, "index.json"), declared: "", what: "index.json")
+        guard
+            case .index(let descriptors) = try Document(
+                archive.json(bytes, "index.json"), declared: "", what: "index.json")
         else { throw ArchiveFault.malformed(what: "index.json", why: "it is a manifest, not an index") }
         var plan = ArchivePlan()
         for descriptor in descriptors {
             if let image = try resolve(descriptor, depth: Self.depth, &plan) {
                 var image = image
-                image.names = names(descriptor.annotations)
+                image.names = try names(descriptor.annotations)
                 plan.add(image)
             }
         }
@@ -49,7 +50,8 @@ struct OCILayout {
             return try image(manifest, bytes, descriptor.digest, &plan)
         case .index(let children):
             guard depth > 0 else {
-                throw ArchiveFault.unsupported(what: "indexes nested deeper than \(Self.depth)", advice: "save the image anew")
+                throw ArchiveFault.unsupported(
+                    what: "indexes nested deeper than \(Self.depth)", advice: "save the image anew")
             }
             for child in children {
                 // An archive of one platform may still carry the index of all: what is not there is not for us.
@@ -97,8 +99,10 @@ struct OCILayout {
     }
 
     /// containerd's and docker's full name; else the specification's `ref.name`, when it is more than a tag.
-    private func names(_ annotations: [String: String]) -> [String] {
-        if let name = annotations["io.containerd.image.name"], !name.isEmpty { return [name] }
+    private func names(_ annotations: [String: String]) throws -> [String] {
+        if let name = annotations["io.containerd.image.name"], !name.isEmpty {
+            return [try ImageReference(name).description]
+        }
         if let name = annotations["org.opencontainers.image.ref.name"], !name.isEmpty { return [name] }
         return []
     }

@@ -140,7 +140,9 @@ final class Gunzip: ByteSource {
             let (before, room) = (state.pointee.avail_in, state.pointee.avail_out)
             let result = isal_inflate(state)
             if result < 0 { throw ArchiveFault.malformed(what: "its gzip stream", why: reason(result)) }
-            if result == ISAL_NEED_DICT { throw ArchiveFault.malformed(what: "its gzip stream", why: "wants a dictionary") }
+            if result == ISAL_NEED_DICT {
+                throw ArchiveFault.malformed(what: "its gzip stream", why: "wants a dictionary")
+            }
             let idle = before == state.pointee.avail_in && room == state.pointee.avail_out
             if idle, ended, state.pointee.block_state != ISAL_BLOCK_FINISH {
                 throw ArchiveFault.truncated("its gzip stream")

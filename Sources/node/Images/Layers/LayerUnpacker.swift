@@ -105,7 +105,8 @@ final class LayerUnpacker {
             let target = try Self.components(entry.target).joined(separator: "/")
             guard root.exists(target) else {
                 throw ArchiveFault.unsafe(
-                    entry: entry.name, why: "a hard link to \(ArchiveFault.quote(entry.target)), which this layer has not made")
+                    entry: entry.name,
+                    why: "a hard link to \(ArchiveFault.quote(entry.target)), which this layer has not made")
             }
             // The other name has the attributes already.
             return try replacing(path, in: root) { (name) throws(SystemError) in

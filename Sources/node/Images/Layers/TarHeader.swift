@@ -26,15 +26,19 @@ struct TarHeader {
 
     func entry(_ extensions: TarExtensions) throws -> TarEntry {
         if let sparse = extensions.records.keys.first(where: { $0.hasPrefix("GNU.sparse.") }) {
-            throw ArchiveFault.unsupported(what: "a sparse file (\(sparse))", advice: "build the layer without tar --sparse")
+            throw ArchiveFault.unsupported(
+                what: "a sparse file (\(sparse))", advice: "build the layer without tar --sparse")
         }
         let name = try text(extensions.value("path") ?? extensions.longName ?? plainName, "a file name")
         if name.isEmpty { throw ArchiveFault.malformed(what: "a tar header", why: "the name is empty") }
         let kind = try kind(name)
         var target = ""
         if kind == .symlink || kind == .hardLink {
-            target = try text(extensions.value("linkpath") ?? extensions.longTarget ?? field(157, 100), "a link's target")
-            if target.isEmpty { throw ArchiveFault.malformed(what: "link \(ArchiveFault.quote(name))", why: "no target") }
+            target = try text(
+                extensions.value("linkpath") ?? extensions.longTarget ?? field(157, 100), "a link's target")
+            if target.isEmpty {
+                throw ArchiveFault.malformed(what: "link \(ArchiveFault.quote(name))", why: "no target")
+            }
         }
         let isDevice = kind == .characterDevice || kind == .blockDevice
         return TarEntry(

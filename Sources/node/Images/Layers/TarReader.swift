@@ -134,7 +134,8 @@ final class TarReader {
             throw ArchiveFault.malformed(what: what, why: "entries follow a zero block")
         }
         guard TarHeader(bytes: header).checksumHolds else {
-            throw ArchiveFault.malformed(what: what, why: "a tar header at byte \(position - Self.blockSize) has a wrong checksum")
+            throw ArchiveFault.malformed(
+                what: what, why: "a tar header at byte \(position - Self.blockSize) has a wrong checksum")
         }
         return true
     }
@@ -147,7 +148,9 @@ final class TarReader {
                 if filled == 0 { return false }
                 throw ArchiveFault.truncated(what)
             }
-            header.withUnsafeMutableBytes { $0.baseAddress!.advanced(by: filled).copyMemory(from: part.baseAddress!, byteCount: part.count) }
+            header.withUnsafeMutableBytes {
+                $0.baseAddress!.advanced(by: filled).copyMemory(from: part.baseAddress!, byteCount: part.count)
+            }
             filled += part.count
         }
         return true

@@ -121,7 +121,8 @@ private final class ImportRun: Sendable {
                 try DockerSave(archive: archive, platform: store.platform, limits: store.limits).plan()
             } else {
                 throw ArchiveFault.notAnImage(
-                    "it is neither an OCI image layout (no oci-layout in it) nor a docker-save archive (no manifest.json)")
+                    "it is neither an OCI image layout (no oci-layout in it) nor a docker-save archive (no manifest.json)"
+                )
             }
         if plan.images.isEmpty {
             if plan.others.isEmpty { throw ArchiveFault.notAnImage("it holds no image") }
@@ -146,6 +147,7 @@ private final class ImportRun: Sendable {
         }
         return try images.map { image in
             var image = image
+            // What is complete already has a slash; a bare ref.name could be a tag or a repository.
             if let bare = image.names.first(where: { !$0.contains("/") && !$0.contains(":") }) {
                 throw ImageError.noName(archive: path, hint: ", only its tag \(ArchiveFault.quote(bare))")
             }
@@ -219,7 +221,9 @@ private final class ImportRun: Sendable {
         } catch let fault as ArchiveFault {
             // Damage is more often the reason than intent, and the digest tells them apart.
             if case .tooLarge = fault { throw fault }
-            if let actual = try? (isCompressed ? stored : plain).finish() { try Self.check(layer.blob, actual, "the blob") }
+            if let actual = try? (isCompressed ? stored : plain).finish() {
+                try Self.check(layer.blob, actual, "the blob")
+            }
             throw fault
         }
         let diffID = try plain.finish()

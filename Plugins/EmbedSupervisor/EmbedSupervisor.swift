@@ -2,7 +2,7 @@
 // plugins (so no #embed) and a Swift array literal of 800,000 elements takes minutes to compile; a string literal of
 // base64 takes none, and is decoded once, into the sealed memfd that supervisors are executed from.
 //
-// The debug build's symbols stay out: the tool is linked with -s.
+// Symbols and the compiler's own section (.swift_ast, two thirds of the file) stay out.
 
 import Foundation
 import PackagePlugin
@@ -14,9 +14,12 @@ struct EmbedSupervisor: BuildToolPlugin {
         let output = context.pluginWorkDirectoryURL.appending(path: "SupervisorImage.swift")
         let script = """
             set -e
+            strip() { "$1" --strip-all --remove-section=.swift_ast "$2" "$3"; }
+            strip llvm-objcopy "$1" "$2.elf" 2> /dev/null || strip objcopy "$1" "$2.elf"
             printf 'enum SupervisorImage {\\n    static let base64: StaticString = "' > "$2.new"
-            base64 -w 0 < "$1" >> "$2.new"
+            base64 -w 0 < "$2.elf" >> "$2.new"
             printf '"\\n}\\n' >> "$2.new"
+            rm "$2.elf"
             mv "$2.new" "$2"
             """
         return [

@@ -249,6 +249,11 @@ public final class ServiceProxy: Sendable {
         }
     }
 
+    /// Removes this machine's Service table, whoever made it: teardown without memory.
+    public static func removeRules() throws {
+        _ = try NftContext().delete(ProxyRules.table)
+    }
+
     /// Removes the Service table. `run` must have ended.
     public func teardown() async throws {
         try await worker.run { [engine] in try engine.teardown() }

@@ -20,11 +20,19 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private enum State {
         case idle
-        case gathering(HTTPRequestHead, ByteBuffer)
+        /// The body so far is in `body`: inside the state every part would copy it.
+        case gathering(HTTPRequestHead)
         case answering(keepAlive: Bool)
+        /// The last answer is written, or being written; what still comes in is dropped.
         case refusing
         case upgraded
     }
+
+    /// How long a client whose body was refused may go on sending it. Closing at once would reset the connection, and
+    /// the client would not see the answer.
+    private static let lingerTime = Duration.seconds(2)
+    /// How many answers may be given inside each other: the end of one answer hands out the next pipelined request.
+    private static let nestingLimit = 16
 
     private let handler: any HTTPHandler
     private let wire: HTTPWire
@@ -34,9 +42,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var state = State.idle
     private var peer: Peer?
     private var head: HTTPRequestHead?
+    private var body = ByteBuffer()
+    private var sink: ChannelSink?
+    private var nesting = 0
     private var work: Task<Void, Never>?
     private var timer: Scheduled<Void>?
     private var closing = false
+    /// A refusal is out and the rest of its request is awaited.
+    private var lingering = false
 
     init(
         handler: any HTTPHandler, wire: HTTPWire, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
@@ -56,6 +69,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
         work?.cancel()
+        sink?.stop()
+        sink = nil
         context.fireChannelInactive()
     }
 
@@ -101,34 +116,52 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             if head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
                 context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
             }
-            state = .gathering(head, ByteBuffer())
-        case (.body(var part), .gathering(let head, var body)):
+            body = ByteBuffer()
+            state = .gathering(head)
+        case (.body(var part), .gathering(let head)):
             guard body.readableBytes + part.readableBytes <= configuration.bodyLimit else {
                 refuse(head, context)
                 return
             }
-            state = .idle
             body.writeBuffer(&part)
-            state = .gathering(head, body)
-        case (.end, .gathering(let head, let body)):
+        case (.end, .gathering(let head)):
             timer?.cancel()
-            answer(head, body, context)
+            answer(head, context)
+        case (.end, .refusing) where lingering:
+            context.close(promise: nil)
         default:
             // The rest of a body that was refused, or bytes after the end: nothing to do with them.
             break
         }
     }
 
-    private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext) {
+    private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let target = RequestTarget.parse(head.uri)
         var request = HTTPRequest(method: head.method.rawValue, path: target.path)
         request.query = target.query
         request.headers = HTTPHeaders(head.headers.map { ($0.name, $0.value) })
         request.body = Array(body.readableBytesView)
+        body = ByteBuffer()
         request.peer = currentPeer(context)
         self.head = head
-        state = .answering(keepAlive: head.isKeepAlive && !closing)
-        perform(handler.handle(request), context)
+        // After a request to upgrade the decoder stops: the connection is of no use for another request.
+        state = .answering(keepAlive: head.isKeepAlive && !closing && !Self.asksToUpgrade(head))
+        guard nesting >= Self.nestingLimit else {
+            perform(handler.handle(request), context)
+            return
+        }
+        let bound = NIOLoopBound((self, context, request), eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            let (connection, context, request) = bound.value
+            guard context.channel.isActive else { return }
+            connection.perform(connection.handler.handle(request), context)
+        }
+    }
+
+    private static func asksToUpgrade(_ head: HTTPRequestHead) -> Bool {
+        head.method == .CONNECT
+            || head.headers.contains(name: "upgrade")
+                && head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
     }
 
     /// Who is at the other end; the certificate is parsed once a connection.
@@ -144,16 +177,18 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         return peer
     }
 
-    /// 413 in the shape of the API's own errors, then the end: the rest of the body is not worth reading.
+    /// 413 in the shape of the API's own errors, then the end: the rest of the body is dropped.
     private func refuse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         state = .refusing
         self.head = head
+        body = ByteBuffer()
         let text = """
             {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: limit is \
             \(configuration.bodyLimit)","reason":"RequestEntityTooLarge","code":413}
             """
         var response = HTTPResponse(status: 413, bytes: Array(text.utf8))
         response.headers["Content-Type"] = "application/json"
+        lingering = true
         write(response, keepAlive: false, context)
     }
 
@@ -188,7 +223,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         let length = response.contentLength
         let bodyless = response.status == 204 || response.status == 304 || response.status < 200
         if !bodyless { headers.replaceOrAdd(name: "Content-Length", value: String(length)) }
-        if !keepAlive { headers.replaceOrAdd(name: "Connection", value: "close") }
+        if !keepAlive {
+            headers.replaceOrAdd(name: "Connection", value: "close")
+        } else if head?.version == .http1_0 {
+            headers.replaceOrAdd(name: "Connection", value: "keep-alive")
+        }
         context.write(
             wrapOutboundOut(
                 .head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
@@ -204,13 +243,20 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Ends the present answer and makes ready for the next request, or closes.
     private func finishAnswer(keepAlive: Bool, _ context: ChannelHandlerContext) {
         let channel = context.channel
+        guard channel.isActive else { return }
         if keepAlive {
             state = .idle
             arm(configuration.idleTimeout, context)
+            nesting += 1
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            nesting -= 1
         } else {
             state = .refusing
-            context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
+            let lingers = lingering
+            if lingers { arm(Self.lingerTime, context) }
+            context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+                if !lingers { channel.close(promise: nil) }
+            }
         }
     }
 
@@ -218,18 +264,32 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         _ status: Int, _ headers: HTTP.HTTPHeaders, _ start: @Sendable (any ByteSink) -> Void,
         _ context: ChannelHandlerContext
     ) {
+        guard case .answering(let keepAlive) = state, head?.method != .HEAD else {
+            // The answer to HEAD is the head alone.
+            perform(.response(HTTPResponse(status: status, headers: headers)), context)
+            return
+        }
+        let version = head?.version ?? .http1_1
         var headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
-        headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
+        if version == .http1_0 {
+            // No chunks there: the end of the connection is the end of the body.
+            state = .answering(keepAlive: false)
+        } else {
+            headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
+        }
+        if !keepAlive || version == .http1_0 { headers.replaceOrAdd(name: "Connection", value: "close") }
         context.writeAndFlush(
-            wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: status), headers: headers))),
+            wrapOutboundOut(.head(.init(version: version, status: .init(statusCode: status), headers: headers))),
             promise: nil)
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        start(
-            ChannelSink(context.channel) {
-                let (connection, context) = bound.value
-                guard case .answering(let keepAlive) = connection.state else { return }
-                connection.finishAnswer(keepAlive: keepAlive && !connection.closing, context)
-            })
+        let sink = ChannelSink(context.channel) {
+            let (connection, context) = bound.value
+            connection.sink = nil
+            guard case .answering(let keepAlive) = connection.state else { return }
+            connection.finishAnswer(keepAlive: keepAlive && !connection.closing, context)
+        }
+        self.sink = sink
+        start(sink)
     }
 
     // MARK: - WebSocket
@@ -238,7 +298,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         _ subprotocol: String, _ start: @escaping @Sendable (any WebSocketConnection) async -> Void,
         _ context: ChannelHandlerContext
     ) {
-        guard let head else { return }
+        guard let head, head.method == .GET, Self.asksToUpgrade(head),
+            head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" })
+        else {
+            refuseUpgrade("Upgrade: websocket and Connection: Upgrade are missing", context)
+            return
+        }
         let upgrader = NIOWebSocketServerUpgrader(
             maxFrameSize: WebSocketHandler.messageLimit,
             shouldUpgrade: { channel, _ in
@@ -256,10 +321,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 if !subprotocol.isEmpty { headers.replaceOrAdd(name: "Sec-WebSocket-Protocol", value: subprotocol) }
                 connection.switchProtocols(headers, subprotocol, start, context)
             case .failure(let error):
-                let text = "the request is no WebSocket upgrade (RFC 6455): \(error)"
-                connection.write(HTTPResponse(status: 400, bytes: Array(text.utf8)), keepAlive: false, context)
+                connection.refuseUpgrade("\(error)", context)
             }
         }
+    }
+
+    private func refuseUpgrade(_ reason: String, _ context: ChannelHandlerContext) {
+        let text = "the request is no WebSocket upgrade (RFC 6455): \(reason)\n"
+        write(
+            HTTPResponse(status: 400, headers: ["Content-Type": "text/plain"], bytes: Array(text.utf8)),
+            keepAlive: false, context)
     }
 
     private func switchProtocols(
@@ -271,25 +342,21 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         context.write(
             wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        wire.remove(from: context.pipeline.syncOperations).whenComplete { _ in
-            let (connection, context) = bound.value
-            do {
-                let webSocket = WebSocketHandler(context.channel)
-                try context.pipeline.syncOperations.addHandlers([
-                    WebSocketFrameEncoder(),
-                    ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: WebSocketHandler.messageLimit)),
-                    NIOWebSocketFrameAggregator(
-                        minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 1024,
-                        maxAccumulatedFrameSize: WebSocketHandler.messageLimit),
-                    webSocket,
-                ], position: .before(connection))
-                context.pipeline.syncOperations.removeHandler(connection, promise: nil)
-                webSocket.run(start)
-            } catch {
-                connection.logger.warning("cannot switch to WebSocket", metadata: ["error": "\(error)"])
-                context.close(promise: nil)
-            }
+        do {
+            let webSocket = WebSocketHandler(context.channel)
+            try wire.replace(in: context.pipeline.syncOperations, with: [
+                WebSocketFrameEncoder(),
+                ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: WebSocketHandler.messageLimit)),
+                NIOWebSocketFrameAggregator(
+                    minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 1024,
+                    maxAccumulatedFrameSize: WebSocketHandler.messageLimit),
+                webSocket,
+            ])
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+            webSocket.run(start)
+        } catch {
+            logger.warning("cannot switch to WebSocket", metadata: ["error": "\(error)"])
+            context.close(promise: nil)
         }
     }
 }

@@ -126,11 +126,28 @@ public final class HTTPServer: Sendable {
                 .bind(host: address, port: port).get()
             listener.withLock { $0 = channel }
             return channel.localAddress?.port ?? port
-        } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw .addressInUse(address: address, port: port)
         } catch {
-            throw .cannotListen(address: address, port: port, reason: "\(error)")
+            throw Self.explain(error, address, port)
         }
+    }
+
+    /// Throws what `start` would throw, without serving anything: for a check before anything is changed.
+    public static func check(address: String, port: Int) async throws(TransportError) {
+        do {
+            let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(host: address, port: port).get()
+            try await channel.close().get()
+        } catch {
+            throw Self.explain(error, address, port)
+        }
+    }
+
+    private static func explain(_ error: any Error, _ address: String, _ port: Int) -> TransportError {
+        if let error = error as? IOError, error.errnoCode == EADDRINUSE {
+            return .addressInUse(address: address, port: port)
+        }
+        return .cannotListen(address: address, port: port, reason: "\(error)")
     }
 
     private func setUp(_ channel: any Channel) throws {
@@ -164,24 +181,38 @@ struct CloseWhenIdle: Sendable {}
 
 /// The open connections of a server.
 private final class ConnectionSet: Sendable {
-    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+    private struct State {
+        var channels: [ObjectIdentifier: any Channel] = [:]
+        /// A connection that was accepted just before the listener went must not outlive the server.
+        var closed = false
+    }
 
-    var count: Int { channels.withLock { $0.count } }
+    private let state = Mutex(State())
+
+    var count: Int { state.withLock { $0.channels.count } }
 
     func add(_ channel: any Channel) {
-        channels.withLock { $0[ObjectIdentifier(channel)] = channel }
-        channel.closeFuture.whenComplete { _ in
-            self.channels.withLock { $0[ObjectIdentifier(channel)] = nil }
+        let closed = state.withLock { state in
+            state.channels[ObjectIdentifier(channel)] = channel
+            return state.closed
         }
+        channel.closeFuture.whenComplete { _ in
+            _ = self.state.withLock { $0.channels.removeValue(forKey: ObjectIdentifier(channel)) }
+        }
+        if closed { channel.close(promise: nil) }
     }
 
     func askToClose() {
-        for channel in channels.withLock({ Array($0.values) }) {
+        for channel in state.withLock({ Array($0.channels.values) }) {
             channel.pipeline.fireUserInboundEventTriggered(CloseWhenIdle())
         }
     }
 
     func closeAll() {
-        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+        let open = state.withLock { state in
+            state.closed = true
+            return Array(state.channels.values)
+        }
+        for channel in open { channel.close(promise: nil) }
     }
 }

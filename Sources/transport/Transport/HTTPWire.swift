@@ -15,12 +15,17 @@ final class HTTPWire {
         try pipeline.addHandlers([encoder, decoder, order, errors])
     }
 
-    /// Takes all of it out. The encoder goes last: the answer that ends HTTP still passes it.
-    func remove(from pipeline: ChannelPipeline.SynchronousOperations) -> EventLoopFuture<Void> {
-        let removals = [
-            pipeline.removeHandler(errors), pipeline.removeHandler(order), pipeline.removeHandler(decoder),
-            pipeline.removeHandler(encoder),
-        ]
-        return EventLoopFuture.andAllComplete(removals, on: pipeline.eventLoop)
+    /// Puts `handlers` where HTTP was.
+    ///
+    /// The decoder leaves last, and not before the loop's next turn: a client may have sent more with its request, and
+    /// these bytes must find the new handlers. The encoder has passed on all it was given, so it may go at once.
+    func replace(
+        in pipeline: ChannelPipeline.SynchronousOperations, with handlers: [any ChannelHandler]
+    ) throws {
+        for handler: any RemovableChannelHandler in [errors, order, encoder] {
+            pipeline.removeHandler(handler, promise: nil)
+        }
+        try pipeline.addHandlers(handlers, position: .after(decoder))
+        pipeline.removeHandler(decoder, promise: nil)
     }
 }

@@ -30,13 +30,26 @@ public struct NIOProber: Prober {
 
     public func tcp(host: String, port: Int, timeout: Duration) async -> String? {
         do {
-            let channel = try await ClientBootstrap(group: group).connectTimeout(TimeAmount(timeout))
-                .connect(host: host, port: port).get()
+            let channel = try await connect(ClientBootstrap(group: group), host, port, timeout).get()
             channel.close(promise: nil)
             return nil
         } catch {
             return Self.explain(error, host, port)
         }
+    }
+
+    /// An address is connected to as it is; only a name goes through the resolver.
+    private func connect(
+        _ bootstrap: ClientBootstrap, _ host: String, _ port: Int, _ timeout: Duration
+    ) -> EventLoopFuture<any Channel> {
+        let bootstrap = bootstrap.connectTimeout(TimeAmount(timeout))
+        if let address = try? SocketAddress(ipAddress: host, port: port) { return bootstrap.connect(to: address) }
+        return bootstrap.connect(host: host, port: port)
+    }
+
+    /// host:port, an IPv6 address in brackets.
+    private static func authority(_ host: String, _ port: Int) -> String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
     public func httpGet(
@@ -47,47 +60,49 @@ public struct NIOProber: Prober {
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path.hasPrefix("/") ? path : "/" + path)
         head.headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
         if !head.headers.contains(name: "Host") {
-            head.headers.add(name: "Host", value: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
+            head.headers.add(name: "Host", value: Self.authority(host, port))
         }
         if !head.headers.contains(name: "User-Agent") { head.headers.add(name: "User-Agent", value: "kube-probe/1.36") }
         if !head.headers.contains(name: "Accept") { head.headers.add(name: "Accept", value: "*/*") }
         head.headers.replaceOrAdd(name: "Connection", value: "close")
         let request = head
-        let loop = group.next()
-        let promise = loop.makePromise(of: ProbeResult.self)
-        do {
-            let channel = try await ClientBootstrap(group: loop).connectTimeout(TimeAmount(timeout))
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let pipeline = channel.pipeline.syncOperations
-                        if let insecure {
-                            try pipeline.addHandler(NIOSSLClientHandler(context: insecure, serverHostname: nil))
-                        }
-                        try pipeline.addHTTPClientHandlers()
-                        try pipeline.addHandler(
-                            ProbeHandler(request, promise, deadline: deadline, bodyLimit: Self.bodyLimit))
-                    }
+        let bootstrap = ClientBootstrap(group: group).channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                if let insecure {
+                    try pipeline.addHandler(NIOSSLClientHandler(context: insecure, serverHostname: nil))
                 }
-                .connect(host: host, port: port).get()
-            let result = try await promise.futureResult.get()
-            channel.close(promise: nil)
-            return result
+                try pipeline.addHTTPClientHandlers()
+            }
+        }
+        do {
+            return try await connect(bootstrap, host, port, timeout).flatMap { channel in
+                // Only now, with a connection, is there somebody who settles the promise.
+                let promise = channel.eventLoop.makePromise(of: ProbeResult.self)
+                let handler = ProbeHandler(request, promise, deadline: deadline, bodyLimit: Self.bodyLimit)
+                do {
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                } catch {
+                    handler.settle(.failure(error))
+                }
+                return promise.futureResult.always { _ in channel.close(promise: nil) }
+            }.get()
         } catch {
-            // Whoever comes first settles it; a promise must not be dropped unsettled.
-            promise.fail(error)
-            return .failure("Get \"\(scheme.lowercased())://\(host):\(port)\(request.uri)\": \(Self.explain(error, host, port))")
+            let url = "\(scheme.lowercased())://\(Self.authority(host, port))\(request.uri)"
+            return .failure("Get \"\(url)\": \(Self.explain(error, host, port))")
         }
     }
 
     private static func explain(_ error: any Error, _ host: String, _ port: Int) -> String {
+        let dial = "dial tcp \(authority(host, port))"
         switch error {
-        case ChannelError.connectTimeout: return "dial tcp \(host):\(port): i/o timeout"
+        case ChannelError.connectTimeout: return "\(dial): i/o timeout"
         case let error as NIOConnectionError:
             return explain(error.connectionErrors.first?.error ?? TransportError.closed, host, port)
         case let error as IOError where error.errnoCode == ECONNREFUSED:
-            return "dial tcp \(host):\(port): connect: connection refused"
+            return "\(dial): connect: connection refused"
         case let error as ProbeHandler.Failure: return error.text
-        default: return "dial tcp \(host):\(port): \(error)"
+        default: return "\(dial): \(error)"
         }
     }
 }
@@ -115,12 +130,16 @@ private final class ProbeHandler: ChannelInboundHandler {
         self.bodyLimit = bodyLimit
     }
 
-    func channelActive(context: ChannelHandlerContext) {
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        guard channel.isActive else {
+            settle(.failure(Failure(text: "EOF")))
+            return
+        }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(deadline: deadline) {
-            let (handler, context) = bound.value
-            handler.settle(.failure(Failure(text: "context deadline exceeded (Client.Timeout exceeded while awaiting headers)")))
-            context.close(promise: nil)
+            bound.value.settle(
+                .failure(Failure(text: "context deadline exceeded (Client.Timeout exceeded while awaiting headers)")))
         }
         context.write(wrapOutboundOut(.head(request)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
@@ -141,7 +160,8 @@ private final class ProbeHandler: ChannelInboundHandler {
         settle(.success(.response(status: status, body: body)))
     }
 
-    private func settle(_ result: Result<ProbeResult, any Error>) {
+    /// The first result counts; the connection is closed with it.
+    func settle(_ result: Result<ProbeResult, any Error>) {
         guard !done else { return }
         done = true
         timer?.cancel()

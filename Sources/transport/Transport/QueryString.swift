@@ -3,18 +3,30 @@
 enum RequestTarget {
     /// The path as it was sent and the query decoded, in order. An absolute-form target loses its authority.
     static func parse(_ target: String) -> (path: String, query: [(String, String)]) {
-        var rest = Substring(target)
-        if let scheme = rest.range(of: "://"), rest.hasPrefix("http") {
-            rest = rest[scheme.upperBound...]
-            rest = rest.firstIndex(of: "/").map { rest[$0...] } ?? "/"
+        // Bytes, not characters: a combining mark after a "?" would hide it.
+        var rest = Substring(target).utf8
+        if rest.first != UInt8(ascii: "/"), let scheme = end(of: "://", in: rest) {
+            rest = rest[scheme...]
+            rest = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }.map { rest[$0...] } ?? "/".utf8[...]
         }
-        if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
-        guard let mark = rest.firstIndex(of: "?") else { return (String(rest), []) }
-        let query = rest[rest.index(after: mark)...].split(separator: "&", omittingEmptySubsequences: true).map { pair in
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            return (decode(parts[0]), parts.count > 1 ? decode(parts[1]) : "")
+        if let fragment = rest.firstIndex(of: UInt8(ascii: "#")) { rest = rest[..<fragment] }
+        let mark = rest.firstIndex(of: UInt8(ascii: "?")) ?? rest.endIndex
+        let path = mark == rest.startIndex ? "/" : String(Substring(rest[..<mark]))
+        let query = rest[mark...].dropFirst().split(separator: UInt8(ascii: "&")).map { pair in
+            let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            return (decode(Substring(parts[0])), parts.count > 1 ? decode(Substring(parts[1])) : "")
         }
-        return (String(rest[..<mark]), query)
+        return (path, query)
+    }
+
+    private static func end(of text: String, in bytes: Substring.UTF8View) -> String.Index? {
+        var rest = bytes
+        while !rest.isEmpty {
+            if rest.starts(with: text.utf8) { return rest.index(rest.startIndex, offsetBy: text.utf8.count) }
+            // A scheme is letters, digits and "+-." (RFC 3986, 3.1): past anything else there is none.
+            if let first = rest.popFirst(), first == UInt8(ascii: "?") || first == UInt8(ascii: "#") { return nil }
+        }
+        return nil
     }
 
     /// Percent-decoding, with `+` for a space; what is no valid escape stays as it is.
@@ -42,16 +54,5 @@ enum RequestTarget {
             }
         }
         return String(decoding: decoded, as: UTF8.self)
-    }
-}
-
-extension Substring {
-    fileprivate func range(of text: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
-            formIndex(after: &start)
-        }
-        return nil
     }
 }

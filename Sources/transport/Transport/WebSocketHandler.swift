@@ -16,7 +16,6 @@ final class WebSocketHandler: ChannelInboundHandler {
     static let messageLimit = 1 << 20
 
     private let connection: MessageQueue
-    private var closeSent = false
 
     init(_ channel: any Channel) { connection = MessageQueue(channel) }
 
@@ -69,7 +68,25 @@ final class WebSocketHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         connection.finish()
-        context.close(promise: nil)
+        let channel = context.channel
+        let code: WebSocketErrorCode
+        switch error {
+        case NIOWebSocketError.invalidFrameLength, NIOWebSocketFrameAggregator.Error.accumulatedFrameSizeIsTooLarge,
+            NIOWebSocketFrameAggregator.Error.tooManyFragments: code = .messageTooLarge
+        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error: code = .protocolError
+        default:
+            context.close(promise: nil)
+            return
+        }
+        guard connection.markClosed() else {
+            context.close(promise: nil)
+            return
+        }
+        // RFC 6455, 7.1.7: say why, then fail the connection.
+        var reason = channel.allocator.buffer(capacity: 2)
+        reason.write(webSocketErrorCode: code)
+        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: reason)))
+            .whenComplete { _ in channel.close(promise: nil) }
     }
 }
 
@@ -97,6 +114,7 @@ private final class MessageQueue: WebSocketConnection {
                 state.taker = nil
                 return taker
             }
+            guard !state.finished else { return nil }
             state.waiting.append(message)
             state.bytes += message.count
             return nil
@@ -165,7 +183,7 @@ private final class MessageQueue: WebSocketConnection {
     }
 
     func send(_ message: [UInt8]) async throws {
-        guard channel.isActive else { throw TransportError.closed }
+        guard channel.isActive, !state.withLock({ $0.closed }) else { throw TransportError.closed }
         var buffer = channel.allocator.buffer(capacity: message.count)
         buffer.writeBytes(message)
         try await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .binary, data: buffer)).get()

@@ -1,0 +1,99 @@
+// `noded image`: import, list and remove the images of this node. Works beside a running noded, which sees a new
+// image at once.
+
+import ArgumentParser
+import Images
+import Kernel
+import Logging
+import System
+
+struct ImageCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image", abstract: "Import, list and remove images.",
+        subcommands: [Import.self, List.self, Remove.self])
+
+    struct Location: ParsableArguments {
+        @Option(name: .customLong("data-dir"), help: "noded's data directory.")
+        var dataDirectory = "/var/lib/noded"
+
+        func store() throws -> ImageStore {
+            try ImageStore(
+                root: "\(dataDirectory)/images", logger: LogFactory(format: .text, level: .warning)("images"))
+        }
+    }
+
+    struct Import: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "import", abstract: "Import an OCI image archive (a tar of an image layout).")
+
+        @OptionGroup var location: Location
+        @Option(help: "Name of the image, for archives that carry none.")
+        var name: String?
+        @Argument(help: "The archive.")
+        var file: String
+
+        func run() async throws {
+            do {
+                for image in try await location.store().importArchive(file, name: name) {
+                    print("\(image.digest)  \(image.references.joined(separator: " "))")
+                }
+            } catch {
+                fail(error)
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "List the images of this node.")
+
+        @OptionGroup var location: Location
+
+        func run() async throws {
+            do {
+                for image in try location.store().list() {
+                    let names = image.references.isEmpty ? ["<none>"] : image.references
+                    for name in names { print("\(name)\t\(image.digest)\t\(image.size)") }
+                }
+            } catch {
+                fail(error)
+            }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "remove", abstract: "Remove an image that no container uses.")
+
+        @OptionGroup var location: Location
+        @Argument(help: "A name or a digest.")
+        var reference: String
+
+        func run() async throws {
+            do {
+                _ = try location.store().remove(reference, inUse: LayersInUse.find())
+                print("removed \(reference)")
+            } catch {
+                fail(error)
+            }
+        }
+    }
+}
+
+/// The layers that roots of running containers stand on, as the kernel tells: the overlays of every process's mount
+/// namespace.
+enum LayersInUse {
+    static func find() -> Set<String> {
+        var layers: Set<String> = []
+        for name in (try? Files.list("/proc")) ?? [] {
+            guard let pid = Int32(name), let mounts = try? MountTable.read(pid: pid) else { continue }
+            for mount in mounts where mount.fileSystem == "overlay" {
+                for option in mount.superOptions {
+                    guard let mark = option.firstIndex(of: "="), option.hasPrefix("lowerdir") else { continue }
+                    let paths = option[option.index(after: mark)...].split(separator: ":")
+                    layers.formUnion(paths.map(String.init))
+                }
+            }
+        }
+        return layers
+    }
+}

@@ -1,0 +1,121 @@
+// `noded run`: control plane and node in one process, until SIGTERM.
+//
+//      check -> lock -> control plane listens -> node prepares network -> READY=1 -> ... -> SIGTERM -> STOPPING=1
+//      -> everything is cancelled (containers, rules and resolver stay) -> store closed -> exit 0
+//
+// Anything that keeps it from starting is one line on stderr and exit code 1, before anything is changed.
+
+import ArgumentParser
+import Kernel
+import Logging
+import System
+import Transport
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run a cluster of one node, or with --standalone just the pods of a folder.")
+
+    @OptionGroup var paths: PathOptions
+    @OptionGroup var cluster: ClusterOptions
+
+    @Flag(help: "No control plane: run the pods of the YAML files in --manifests.")
+    var standalone = false
+
+    @Option(help: "Folder of pod manifests (*.yaml, *.json) for --standalone; changes are noticed.")
+    var manifests: String?
+
+    @Option(help: "Address on which the API listens.")
+    var listen = "0.0.0.0"
+
+    @Option(help: "Port on which the API listens.")
+    var port = 6443
+
+    @Option(help: "Name of this node. Default: the host name.")
+    var nodeName: String?
+
+    @Option(name: .customLong("node-ip"), help: "Address of this node. Default: that of the default route.")
+    var nodeIP: String?
+
+    @Option(help: "Where the machine's resolvers are listed; names outside the cluster are asked there.")
+    var resolvConf = "/etc/resolv.conf"
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    @Option(help: "text or json.")
+    var logFormat = "text"
+
+    func validate() throws {
+        if standalone, manifests == nil { throw ValidationError("--standalone needs --manifests DIR") }
+        if !standalone, manifests != nil { throw ValidationError("--manifests only goes with --standalone") }
+        guard (1...65535).contains(port) else { throw ValidationError("--port \(port): must be 1 to 65535") }
+        guard IPAddress(listen) != nil else { throw ValidationError("--listen \(listen): must be an IP address") }
+        if let nodeIP, IPAddress(nodeIP) == nil { throw ValidationError("--node-ip \(nodeIP): must be an IP address") }
+        guard Logger.Level(rawValue: logLevel) != nil else {
+            throw ValidationError("--log-level \(logLevel): must be trace, debug, info, notice, warning, error or critical")
+        }
+        guard LogFormat(rawValue: logFormat) != nil else {
+            throw ValidationError("--log-format \(logFormat): must be text or json")
+        }
+        if let nodeName, !Self.isNodeName(nodeName) {
+            throw ValidationError("--node-name \(nodeName): must be lower case letters, digits, '-' and '.'")
+        }
+    }
+
+    /// RFC 1123 subdomain.
+    private static func isNodeName(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 253
+            && name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
+                !part.isEmpty && part.utf8.count <= 63 && part.first != "-" && part.last != "-"
+                    && part.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
+            }
+    }
+
+    func run() async throws {
+        let logs = LogFactory(
+            format: LogFormat(rawValue: logFormat) ?? .text, level: Logger.Level(rawValue: logLevel) ?? .info)
+        do {
+            try Preflight.require()
+            let settings = try settings()
+            if !standalone { try await HTTPServer.check(address: listen, port: port) }
+            try Files.makeDirectory(paths.dataDirectory, mode: 0o711)
+            try Files.makeDirectory(paths.runDirectory, mode: 0o700)
+            let lock = try lockData()
+            defer { withExtendedLifetime(lock) {} }
+            try await Daemon(settings: settings, logs: logs).run()
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// One noded a data directory: two would give out the same addresses.
+    private func lockData() throws -> FileLock {
+        let path = "\(paths.dataDirectory)/noded.lock"
+        do throws(SystemError) {
+            return try Files.lock(path, wait: false)
+        } catch {
+            throw StartFailure(
+                "\(paths.dataDirectory) is in use by another noded (\(error)): stop that one, or choose another --data-dir")
+        }
+    }
+
+    private func settings() throws -> DaemonSettings {
+        let address: IPAddress
+        if let given = nodeIP.flatMap({ IPAddress($0) }) {
+            guard try NodeAddress.isOurs(given) else {
+                throw StartFailure("--node-ip \(given) is no address of this machine (see `ip address`)")
+            }
+            address = given
+        } else {
+            address = try NodeAddress.find()
+        }
+        if let manifests, !Files.isDirectory(manifests) {
+            throw StartFailure("--manifests \(manifests) is no directory")
+        }
+        return DaemonSettings(
+            dataDirectory: paths.dataDirectory, runDirectory: paths.runDirectory, cgroup: paths.cgroup,
+            ranges: try cluster.ranges(), clusterDomain: cluster.clusterDomain, listen: listen, port: port,
+            nodeName: nodeName ?? NodeName.ofThisMachine(), nodeAddress: address, resolvConf: resolvConf,
+            manifests: manifests)
+    }
+}

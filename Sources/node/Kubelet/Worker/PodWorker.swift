@@ -284,7 +284,7 @@ actor PodWorker {
             let config = try SandboxPlanner(node: node, pod: pod, uid: uid).config()
             let status = try await node.runtime.createSandbox(config)
             supervisorPID = status.supervisorPID
-            for limit in status.unenforced { logger.notice("limit not enforced", metadata: ["limit": "\(limit)"]) }
+            for limit in status.unenforced { logger.debug("limit not enforced", metadata: ["limit": "\(limit)"]) }
             deliver(.sandboxReady)
         } catch {
             deliver(.sandboxFailed("\(error)"))
@@ -437,7 +437,7 @@ actor PodWorker {
                 try? await node.runtime.removeContainer(sandbox: uid, id: config.id)
                 throw KubeletError.container(reason: "RunContainerError", "\(error)")
             }
-            for limit in status.unenforced { logger.notice("limit not enforced", metadata: ["limit": "\(limit)"]) }
+            for limit in status.unenforced { logger.debug("limit not enforced", metadata: ["limit": "\(limit)"]) }
             var startedAt = Timestamp.now()
             if case .running(_, let at) = status.state { startedAt = at }
             if case .exited(let end) = status.state {

@@ -10,14 +10,6 @@ enum JSON {
         self = value
     }
 
-    /// Takes the first whole value off the front of a stream of values; nil while there is none.
-    static func next(from stream: inout [UInt8]) -> JSON? {
-        var reader = JSONReader(bytes: stream)
-        guard let value = reader.value() else { return nil }
-        stream.removeSubrange(..<reader.position)
-        return value
-    }
-
     subscript(_ key: String) -> JSON? {
         if case .object(let members) = self { members[key] } else { nil }
     }

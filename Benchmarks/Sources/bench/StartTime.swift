@@ -1,10 +1,10 @@
 // From `noded run` to /readyz 200 and to node Ready: fresh (empty data directory) and again on the same data.
 //
 // One curl asks again and again over one connection (--rate 500/s: every 2 ms), so no process start falls into the
-// time. The one for /readyz runs before noded does and is refused until noded listens. The one for the Node object needs the
-// admin's certificate: in a fresh start it is spawned when the kubeconfig appears, so a node that is Ready within the
-// 10 to 20 ms that curl needs is seen that much late. Ready counts by a heartbeat of this start: a restart would
-// otherwise see what the last one left.
+// time. The one for /readyz runs before noded does and is refused until noded listens. The one for the Node object
+// needs the admin's certificate: in a fresh start it is spawned when the kubeconfig appears, so a node that is Ready
+// within the 10 to 20 ms that curl needs is seen that much late. Ready counts by a heartbeat of this start: a restart
+// would otherwise see what the last one left.
 
 import Glibc
 
@@ -54,6 +54,7 @@ private struct StartTimes {
         try sleep(milliseconds: 100)
         var health = Pipe(probe.errors)
         var body = Pipe(-1)
+        var last = "none"
         var reader: Child?
         let wall = wallTime()
         let start = now()
@@ -61,10 +62,14 @@ private struct StartTimes {
         while readyz == 0 || ready == 0 {
             try Interrupt.check()
             try node.checkAlive()
-            guard now() - start < 60_000_000_000 else { throw BenchError("not ready within 60 s") }
+            guard now() - start < 60_000_000_000 else {
+                let missing = readyz == 0 ? "/readyz was not 200" : "no Ready with a heartbeat since \(wall) was seen"
+                throw BenchError("60 s after the start: \(missing); the last answer about the node: \(last)")
+            }
             if reader == nil, exists(node.kubeconfig) {
-                let arguments = ["-N"] + rate + ["\(Node.url)/api/v1/nodes/\(Node.nodeName)?[1-100000]"]
-                let child = try Child(node.curl(arguments), output: .pipe)
+                let arguments = ["-w", "\\n"] + rate + ["\(Node.url)/api/v1/nodes/\(Node.nodeName)?[1-100000]"]
+                // Unbuffered, so that the line end after a body comes with it.
+                let child = try Child(["stdbuf", "-o0"] + node.curl(arguments), output: .pipe)
                 (body, reader) = (Pipe(child.output), child)
             }
             if readyz == 0, Pipe.wait(&health, milliseconds: 1) {
@@ -73,8 +78,9 @@ private struct StartTimes {
             }
             guard reader != nil, Pipe.wait(&body, milliseconds: 1) else { continue }
             let seen = now()
-            while let object = JSON.next(from: &body.bytes) {
-                if Node.isReady(object, since: wall), ready == 0 { ready = seen - start }
+            while let line = body.line() {
+                last = line
+                if ready == 0, Node.isReady(JSON(line), since: wall) { ready = seen - start }
             }
         }
     }

@@ -1,8 +1,8 @@
 # kill -9 at random moments of rolling updates: nothing acknowledged is lost, nothing leaks
 
 rounds=${E2E_KILLS:-5}
-k create configmap ledger --from-literal=n=0 >/dev/null
-lost=0 reopened=0
+jq -nc '{apiVersion: "v1", kind: "ConfigMap", metadata: {name: "ledger"}, data: {n: "0"}}' | k apply -f - >/dev/null
+lost=0 reopened=0 acknowledged=0
 for ((round = 1; round <= rounds; round++)); do
   kp patch deployment web-app -p "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"round\":\"$round\"}}}}}" >/dev/null
   sleep "$((RANDOM % 3)).$((RANDOM % 10))"

@@ -47,7 +47,8 @@ private struct StartTimes {
 
     init(of node: Node) throws {
         // Without a certificate: /readyz answers everybody. The status goes to standard error, which is not buffered.
-        let rate = ["--rate", "500/s"]
+        // A request that hangs is given up after a second, so that it is seen as a start of a second, not as none.
+        let rate = ["--rate", "500/s", "--max-time", "1"]
         let probe = try Child(
             ["curl", "-s", "-k", "-o", "/dev/null", "-w", "%{stderr}%{http_code}\\n"] + rate
                 + ["\(Node.url)/readyz?[1-100000]"], errors: .pipe)

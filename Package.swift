@@ -123,7 +123,7 @@ var targets: [Target] = [
     tests("ObjectsTests", ["System", "Objects"]),
     .target(name: "CRecordingVFS", dependencies: ["CSQLite"], path: "Tests/Support/CRecordingVFS"),
     tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),
-    tests("ClientTests", ["System", "Objects", "Client"]),
+    tests("ClientTests", ["System", "Objects", "Client", .logging]),
     tests("APIServerTests", ["System", "Objects", "Store", "Client", "HTTP", "APIServer"]),
     tests("ControllersTests", [
         "System", "Objects", "Store", "Client", "HTTP", "APIServer", "Reconcile", "Scheduler", "Controllers", .logging,

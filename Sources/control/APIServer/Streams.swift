@@ -75,7 +75,9 @@ extension HTTPFront {
                     await ExecChannels(streams, connection, options, hasClose: chosen == Streams.protocols[0]).run()
                 }
             } catch {
-                return .response(Responses.failure(error))
+                // Told on the error channel: a client that is refused the upgrade tries SPDY next, and would only
+                // ever show the answer to that.
+                return .webSocket(subprotocol: chosen) { await ExecChannels.refuse(error, $0) }
             }
         }
     }
@@ -240,6 +242,12 @@ struct ExecChannels: Sendable {
                 return
             }
         }
+    }
+
+    /// Ends a session whose command did not start.
+    static func refuse(_ failure: APIStatus, _ connection: any WebSocketConnection) async {
+        try? await connection.send([Channel.error] + failure.json.encode())
+        await connection.close(code: 1000)
     }
 
     static func status(exitCode: Int32) -> JSON {

@@ -20,7 +20,7 @@ struct Noded: AsyncParsableCommand {
         version: "noded \(version)",
         subcommands: [
             RunCommand.self, ImageCommand.self, CheckCommand.self, ResetCommand.self, VersionCommand.self,
-            ResolverCommand.self,
+            ResolverCommand.self, BenchContainerCommand.self,
         ])
 }
 

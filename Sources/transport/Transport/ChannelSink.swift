@@ -29,16 +29,18 @@ final class ChannelSink: ByteSink {
         self.end = end
     }
 
+    private var isOpen: Bool { channel.isActive && !state.withLock { $0.finishing || $0.over } }
+
     @discardableResult
     func write(_ bytes: [UInt8]) -> Int {
-        guard !state.withLock({ $0.finishing || $0.over }) else { return 0 }
+        guard isOpen else { return 0 }
         let queuedNow = queued.add(bytes.count, ordering: .relaxed).newValue
         send(bytes, promise: nil)
         return queuedNow
     }
 
     func writeWaiting(_ bytes: [UInt8]) async throws {
-        guard !state.withLock({ $0.finishing || $0.over }) else { throw TransportError.closed }
+        guard isOpen else { throw TransportError.closed }
         queued.add(bytes.count, ordering: .relaxed)
         let promise = channel.eventLoop.makePromise(of: Void.self)
         send(bytes, promise: promise)

@@ -136,6 +136,8 @@ public final class HTTPServer: Sendable {
         do {
             let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                // Whoever connects in this moment is sent away at once, not left without an answer.
+                .childChannelInitializer { $0.close() }
                 .bind(host: address, port: port).get()
             try await channel.close().get()
         } catch {

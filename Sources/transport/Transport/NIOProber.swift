@@ -173,7 +173,11 @@ private final class ProbeHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        settle(.failure(Failure(text: "\(error)")))
+        if let error = error as? IOError, error.errnoCode == ECONNRESET {
+            settle(.failure(Failure(text: "read: connection reset by peer")))
+        } else {
+            settle(.failure(Failure(text: "\(error)")))
+        }
         context.close(promise: nil)
     }
 }

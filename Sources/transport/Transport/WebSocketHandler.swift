@@ -14,6 +14,8 @@ final class WebSocketHandler: ChannelInboundHandler {
 
     /// Bytes of the largest message; kubectl sends at most 32 KiB at once.
     static let messageLimit = 1 << 20
+    /// How long a peer may take to answer a close frame.
+    static let closeTime = TimeAmount.seconds(2)
 
     private let connection: MessageQueue
 
@@ -43,7 +45,8 @@ final class WebSocketHandler: ChannelInboundHandler {
             context.writeAndFlush(
                 wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: frame.unmaskedData)), promise: nil)
         case .connectionClose:
-            connection.finish()
+            // In this order: `finish` wakes whoever then closes from the other side.
+            defer { connection.finish() }
             let channel = context.channel
             if connection.markClosed() {
                 let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: frame.unmaskedData)
@@ -67,7 +70,7 @@ final class WebSocketHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        connection.finish()
+        defer { connection.finish() }
         let channel = context.channel
         let code: WebSocketErrorCode
         switch error {
@@ -82,11 +85,13 @@ final class WebSocketHandler: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
-        // RFC 6455, 7.1.7: say why, then fail the connection.
+        // RFC 6455, 7.1.7: say why, then fail the connection; not at once, because what the peer is still sending would
+        // reset the connection before it has read why.
         var reason = channel.allocator.buffer(capacity: 2)
         reason.write(webSocketErrorCode: code)
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: reason)))
-            .whenComplete { _ in channel.close(promise: nil) }
+        context.writeAndFlush(
+            wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: reason)), promise: nil)
+        context.eventLoop.scheduleTask(in: Self.closeTime) { channel.close(promise: nil) }
     }
 }
 
@@ -139,7 +144,7 @@ private final class MessageQueue: WebSocketConnection {
         }
     }
 
-    /// True for the first caller: it sends the close frame.
+    /// True for the first caller, who sends the close frame. On the loop only.
     func markClosed() -> Bool {
         state.withLock { state in
             defer { state.closed = true }
@@ -190,12 +195,15 @@ private final class MessageQueue: WebSocketConnection {
     }
 
     func close(code: UInt16) async {
-        guard markClosed(), channel.isActive else { return }
-        var buffer = channel.allocator.buffer(capacity: 2)
-        buffer.writeInteger(code)
         let channel = channel
-        // The peer answers with a close of its own; one that does not is cut off.
-        try? await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .connectionClose, data: buffer)).get()
-        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        // On the loop in one go: a peer's close that comes in between would close before the frame is written.
+        try? await channel.eventLoop.flatSubmit {
+            guard channel.isActive, self.markClosed() else { return channel.eventLoop.makeSucceededVoidFuture() }
+            var reason = channel.allocator.buffer(capacity: 2)
+            reason.writeInteger(code)
+            // The peer answers with a close of its own; one that does not is cut off.
+            channel.eventLoop.scheduleTask(in: WebSocketHandler.closeTime) { channel.close(promise: nil) }
+            return channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .connectionClose, data: reason))
+        }.get()
     }
 }

@@ -1,5 +1,5 @@
-// What the tests write archives with: tar by hand, since the attacks are what no tar program writes, gzip through ISA-L,
-// and image layouts with every document open to change.
+// What the tests write archives with: tar by hand, since the attacks are what no tar program writes, gzip through
+// ISA-L, and image layouts with every document open to change.
 
 import CInflate
 import Images

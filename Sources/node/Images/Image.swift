@@ -33,8 +33,8 @@ public struct Platform: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(os)/\(architecture)" + (variant.isEmpty ? "" : "/\(variant)") }
 
-    /// Whether an image built for `other` runs here. Variants of amd64 (v2, v3) are promises about the CPU that only the
-    /// baseline is sure to keep.
+    /// Whether an image built for `other` runs here. Variants of amd64 (v2, v3) are promises about the CPU that only
+    /// the baseline is sure to keep.
     func runs(_ other: Platform) -> Bool {
         guard os == other.os, architecture == other.architecture else { return false }
         let baseline = ["amd64": "v1", "arm64": "v8"][architecture] ?? ""

@@ -82,7 +82,7 @@ public enum ImageError: Error, CustomStringConvertible, Sendable {
         switch self {
         case .refused(let archive, let fault): "image archive \(archive) refused: \(fault)"
         case .noName(let archive, let hint):
-            "image archive \(archive) does not name its image\(hint): pass a name, for example --name example.org/app:v1"
+            "image archive \(archive) does not name its image\(hint): pass one, for example --name example.org/app:v1"
         case .badReference(let text, let why): "image reference \(ArchiveFault.quote(text)): \(why)"
         case .notFound(let reference): "image \(ArchiveFault.quote(reference)) is not on this node"
         case .inUse(let reference): "image \(ArchiveFault.quote(reference)) is in use by a container"

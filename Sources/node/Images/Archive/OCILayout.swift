@@ -1,6 +1,6 @@
-// An OCI image layout in a tar (OCI image specification, "Image Layout"): what skopeo, podman --format oci-archive, buildx,
-// docker since 25 and containerd write. index.json names images, or indexes of one image for several platforms; of those
-// the first that runs on this machine is taken.
+// An OCI image layout in a tar (OCI image specification, "Image Layout"): what skopeo, podman --format oci-archive,
+// buildx, docker since 25 and containerd write. index.json names images, or indexes of one image for several
+// platforms; of those the first that runs on this machine is taken.
 
 import Objects
 import System

@@ -1,6 +1,6 @@
 // Where a layer's bytes come from: a piece of the archive, through a hash, through inflate, through a second hash and
-// the quota. Every stage hands out its own buffer, so that a byte is copied once (by inflate) between the page cache and
-// the file it ends up in, and both digests are known when the last byte has passed.
+// the quota. Every stage hands out its own buffer, so that a byte is copied once (by inflate) between the page cache
+// and the file it ends up in, and both digests are known when the last byte has passed.
 
 internal import CInflate
 import PKI
@@ -100,7 +100,8 @@ final class PeekedSource: ByteSource {
     func skip(_ count: Int) throws { fatalError("not skipped: layers are hashed as a whole") }
 }
 
-/// gzip (RFC 1952), also of several members, as eStargz writes them; ISA-L's inflate, with header and CRC checked by it.
+/// gzip (RFC 1952), also of several members, as eStargz writes them; ISA-L's inflate, with header and CRC checked by
+/// it.
 final class Gunzip: ByteSource {
     private let upstream: any ByteSource
     private let state: UnsafeMutablePointer<inflate_state>

@@ -1,16 +1,16 @@
 // Makes one layer's tree out of its tar stream, by the rules of the OCI image layer specification, in a form that is an
 // overlay lower directory as it stands: no temporary mounts, and layers are unpacked independently of each other.
 //
-// A layer is hostile until proven otherwise (CVE-2025-47290, CVE-2021-32760). Names are resolved by the kernel inside the
-// layer's root (RootedDirectory), one folder descriptor and one plain name at a time, so that neither "..", nor absolute
-// names and links, nor links swapped in by later entries lead out. Beyond that:
+// A layer is hostile until proven otherwise (CVE-2025-47290, CVE-2021-32760). Names are resolved by the kernel inside
+// the layer's root (RootedDirectory), one folder descriptor and one plain name at a time, so that neither "..", nor
+// absolute names and links, nor links swapped in by later entries lead out. Beyond that:
 //
 //     ".." in a name          refused, nothing honest writes it
 //     hard links              only to what this layer has made
 //     .wh.NAME                character device 0:0; hides NAME of the layers below, never what this layer itself brings
 //     .wh..wh..opq            trusted.overlay.opaque on the folder; other .wh..wh. names are aufs' own and left out
-//     devices                 null, zero, full, random, urandom and tty are made; every other one is left out and reported:
-//                             it would be a door to the host's disks, and the runtime provides /dev
+//     devices                 null, zero, full, random, urandom and tty are made; others are left out and reported: they
+//                             would be doors to the host's disks, and the runtime provides /dev
 //     extended attributes     security.capability and user.* are kept; trusted., system., overlay's own and other
 //                             security. names mean something to the host or its policy and are dropped
 //     owners                  kept, 0 to 4294967294; setuid and setgid bits and times are kept

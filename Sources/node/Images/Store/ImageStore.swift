@@ -81,8 +81,8 @@ public struct ImageStore: Sendable {
     // MARK: Changing
 
     /// Takes the name away, and with its last name, or by digest, the image and the layers no other image has.
-    /// - Parameter inUse: layer paths (`Image.rootLayers`) that containers stand on; the image is refused (`inUse`) when
-    ///   one of them would go.
+    /// - Parameter inUse: layer paths (`Image.rootLayers`) that containers stand on; refused (`inUse`) when one of them
+    ///   would go.
     /// - Returns: the image as it was.
     @discardableResult
     public func remove(_ reference: String, inUse: Set<String>) throws(ImageError) -> Image {
@@ -190,7 +190,7 @@ public struct ImageStore: Sendable {
             let aside = "\(layout.root)/\(Self.damagedPrefix)\(Timestamp.now().seconds)"
             try Files.rename(layout.index, to: aside)
             logger.error(
-                "the image index is damaged and set aside: import the images again, their layers are kept, then remove it",
+                "the image index is damaged and set aside: import the images again (layers are kept), then remove it",
                 metadata: ["file": "\(aside)", "error": "\(error)"])
             return ImageIndex()
         }

@@ -121,7 +121,7 @@ private final class ImportRun: Sendable {
                 try DockerSave(archive: archive, platform: store.platform, limits: store.limits).plan()
             } else {
                 throw ArchiveFault.notAnImage(
-                    "it is neither an OCI image layout (no oci-layout in it) nor a docker-save archive (no manifest.json)"
+                    "neither an OCI image layout (no oci-layout in it) nor a docker-save archive (no manifest.json)"
                 )
             }
         if plan.images.isEmpty {

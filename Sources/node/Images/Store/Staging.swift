@@ -1,6 +1,6 @@
-// A folder for what is not in place yet (an import under way) or no longer (trash), and the sweep of what dead processes
-// left. A folder's owner holds a lock beside it; the kernel lets go of it with the process, so that being alive cannot be
-// faked or forgotten.
+// A folder for what is not in place yet (an import under way) or no longer (trash), and the sweep of what dead
+// processes left. A folder's owner holds a lock beside it; the kernel lets go of it with the process, so that being
+// alive cannot be faked or forgotten.
 
 import Logging
 import System

@@ -5,7 +5,7 @@
 //       index.json                 which images there are; replaced atomically, read without the lock
 //       blobs/sha256/HEX           manifests and configs, as they came
 //       layers/sha256/HEX/         by diff_id, shared by images: fs (the tree), layer.json (LayerRecord)
-//       staging/ID, staging/ID.lock  an import, or trash, under way; ID.lock is held (flock) as long as its process lives
+//       staging/ID, staging/ID.lock  an import or trash under way; ID.lock is held (flock) while its owner lives
 //
 // Compressed layers are not kept: the unpacked tree is the layer. Everything comes into place by rename, after it is on
 // the medium, and index.json is written last: a crash leaves either no trace of an import or all of it, and what is in

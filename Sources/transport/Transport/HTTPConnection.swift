@@ -109,12 +109,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         switch (unwrapInboundIn(data), state) {
         case (.head(let head), .idle):
             arm(configuration.requestTimeout, context)
-            if let length = head.headers.first(name: "content-length").flatMap(Int.init), length > configuration.bodyLimit {
+            let length = head.headers.first(name: "content-length").flatMap(Int.init)
+            if let length, length > configuration.bodyLimit {
                 refuse(head, context)
                 return
             }
             if head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
-                context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
+                context.writeAndFlush(
+                    wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
             }
             body = ByteBuffer()
             state = .gathering(head)
@@ -183,8 +185,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.head = head
         body = ByteBuffer()
         let text = """
-            {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: limit is \
-            \(configuration.bodyLimit)","reason":"RequestEntityTooLarge","code":413}
+            {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: \
+            limit is \(configuration.bodyLimit)","reason":"RequestEntityTooLarge","code":413}
             """
         var response = HTTPResponse(status: 413, bytes: Array(text.utf8))
         response.headers["Content-Type"] = "application/json"
@@ -340,7 +342,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         state = .upgraded
         timer?.cancel()
         context.write(
-            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))), promise: nil)
+            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
+            promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         do {
             let webSocket = WebSocketHandler(context.channel)

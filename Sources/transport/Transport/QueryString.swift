@@ -7,7 +7,8 @@ enum RequestTarget {
         var rest = Substring(target).utf8
         if rest.first != UInt8(ascii: "/"), let scheme = end(of: "://", in: rest) {
             rest = rest[scheme...]
-            rest = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }.map { rest[$0...] } ?? "/".utf8[...]
+            let start = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
+            rest = start.map { rest[$0...] } ?? Substring("/").utf8
         }
         if let fragment = rest.firstIndex(of: UInt8(ascii: "#")) { rest = rest[..<fragment] }
         let mark = rest.firstIndex(of: UInt8(ascii: "?")) ?? rest.endIndex

@@ -40,7 +40,7 @@ final class ClientWatcher: WatchReceiver {
             case .behind(let events):
                 for event in events {
                     position.withLock { $0 = event.revision }
-                    yield(event) { event.subject($0).tree(at: event.revision) }
+                    guard yield(event, tree: { event.subject($0).tree(at: event.revision) }) else { return }
                 }
             case .tooOld(let floor):
                 return continuation.finish(throwing: APIStatus.tooOldResourceVersion(from, oldest: floor))
@@ -57,15 +57,18 @@ final class ClientWatcher: WatchReceiver {
             position = revision
             return true
         }
-        if go { yield(delivery.event) { delivery.tree($0) } }
+        if go { _ = yield(delivery.event) { delivery.tree($0) } }
     }
 
-    private func yield(_ event: CacheEvent, tree: (WatchEvent.Kind) -> JSON) {
-        guard let kind = event.kind(for: filter) else { return }
+    /// False when the client has fallen too far behind and is cut.
+    private func yield(_ event: CacheEvent, tree: (WatchEvent.Kind) -> JSON) -> Bool {
+        guard let kind = event.kind(for: filter) else { return true }
         if case .dropped = continuation.yield(WatchEvent(kind: kind, object: declaration.shown(tree(kind)))) {
             let status = APIStatus.tooOldResourceVersion(event.revision, oldest: event.revision)
             continuation.finish(throwing: status)
             cache.remove(self)
+            return false
         }
+        return true
     }
 }

@@ -11,7 +11,7 @@ import Synchronization
 /// A live local copy of the objects of one resource.
 public final class Informer: Sendable {
     /// Called with the object before and after; `new` is nil when it is gone. Handlers run on the informer's
-    /// task, in order, and must not block; one added while it runs may hear of an object twice.
+    /// task, in order, must not block, and must not add handlers to the same informer.
     public typealias Handler = @Sendable (_ key: ObjectKey, _ old: JSON?, _ new: JSON?) -> Void
 
     private struct State {
@@ -29,6 +29,9 @@ public final class Informer: Sendable {
     private let fields: FieldSelector?
     private let logger: Logger
     private let state = Mutex(State())
+    /// Held while the copy changes and its handlers are told, and while a new handler is told what is here: without
+    /// it a handler could hear of an object's end before it hears of the object.
+    private let delivery = Mutex(())
 
     public init(
         _ client: any APIClient, _ resource: ResourceID, namespace: String? = nil, labels: LabelSelector? = nil,
@@ -44,11 +47,13 @@ public final class Informer: Sendable {
 
     /// Adds a handler; it first hears of every object already here.
     public func onChange(_ handler: @escaping Handler) {
-        let known = state.withLock { state in
-            state.handlers.append(handler)
-            return state.objects
+        delivery.withLock { _ in
+            let known = state.withLock { state in
+                state.handlers.append(handler)
+                return state.objects
+            }
+            for (key, object) in known { handler(key, nil, object) }
         }
-        for (key, object) in known { handler(key, nil, object) }
     }
 
     public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] } }
@@ -104,18 +109,7 @@ public final class Informer: Sendable {
         var fresh: [ObjectKey: JSON] = [:]
         fresh.reserveCapacity(list.items.count)
         for item in list.items { fresh[ObjectKey(item)] = item }
-        let (old, handlers) = state.withLock { state in
-            let old = state.objects
-            state.objects = fresh
-            state.resourceVersion = list.resourceVersion
-            return (old, state.handlers)
-        }
-        for (key, object) in fresh where old[key] != object {
-            for handler in handlers { handler(key, old[key], object) }
-        }
-        for (key, object) in old where fresh[key] == nil {
-            for handler in handlers { handler(key, object, nil) }
-        }
+        replace(with: fresh, at: list.resourceVersion)
         let waiting = state.withLock { state in
             state.synced = true
             defer { state.waiting = [] }
@@ -124,7 +118,28 @@ public final class Informer: Sendable {
         for continuation in waiting { continuation.resume() }
     }
 
+    private func replace(with fresh: [ObjectKey: JSON], at version: String) {
+        delivery.withLock { _ in
+            let (old, handlers) = state.withLock { state in
+                let old = state.objects
+                state.objects = fresh
+                state.resourceVersion = version
+                return (old, state.handlers)
+            }
+            for (key, object) in fresh where old[key] != object {
+                for handler in handlers { handler(key, old[key], object) }
+            }
+            for (key, object) in old where fresh[key] == nil {
+                for handler in handlers { handler(key, object, nil) }
+            }
+        }
+    }
+
     private func apply(_ event: WatchEvent) {
+        delivery.withLock { _ in change(event) }
+    }
+
+    private func change(_ event: WatchEvent) {
         let key = ObjectKey(event.object)
         let version = event.object["metadata"]?["resourceVersion"]?.string
         let (old, handlers): (JSON?, [Handler]) = state.withLock { state in

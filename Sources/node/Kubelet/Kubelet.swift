@@ -47,6 +47,9 @@ public actor Kubelet {
     private var orphans: [String: SandboxStatus] = [:]
     /// Pods whose supervisor died before they had a worker.
     private var dead: Set<String> = []
+    /// Pods with a network of their own that outlived the last noded, and whether the network knows them again.
+    private var livePods: [LivePod] = []
+    private var networkRecovered = false
 
     /// - Parameters:
     ///   - client: nil for standalone mode (`run(manifests:)`).
@@ -144,10 +147,11 @@ public actor Kubelet {
 
     private func recover() async {
         for sandbox in await runtime.recover() { orphans[sandbox.uid] = sandbox }
-        let live = orphans.values.filter(\.ownsNetwork).map { LivePod(podUID: $0.uid, pid: $0.supervisorPID) }
+        livePods = orphans.values.filter(\.ownsNetwork).map { LivePod(podUID: $0.uid, pid: $0.supervisorPID) }
         do {
             try await network.prepareNode()
-            try await network.recover(live: live)
+            try await network.recover(live: livePods)
+            networkRecovered = true
         } catch {
             // Tried again by prepareNetwork; pods wait for it without failing.
             logger.error("pod network is not ready", metadata: ["error": "\(error)"])
@@ -162,6 +166,9 @@ public actor Kubelet {
         while !Task.isCancelled {
             do {
                 try await network.prepareNode()
+                // Before this no address may be given out: a live pod may have it.
+                if !networkRecovered { try await network.recover(live: livePods) }
+                networkRecovered = true
                 await agent?.setProblem(nil)
                 return
             } catch {

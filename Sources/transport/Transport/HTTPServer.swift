@@ -120,6 +120,11 @@ public final class HTTPServer: Sendable {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.backlog, value: 1024)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+                // A client that has vanished (a laptop asleep during `logs -f`) is noticed after a minute.
+                .childChannelOption(.socketOption(.so_keepalive), value: 1)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 10)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
                 }

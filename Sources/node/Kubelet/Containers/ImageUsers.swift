@@ -21,7 +21,7 @@ struct ImageUsers {
             user.uid = number
             if let entry = passwd.first(where: { $0.count > 3 && $0[2] == name }) {
                 login = entry[0]
-                user.gid = UInt32(entry[3]) ?? 0
+                user.gid = try self.group(entry[3], of: entry[0])
             }
         } else if !name.isEmpty {
             guard let entry = passwd.first(where: { $0.count > 3 && $0[0] == name }), let uid = try number(entry[2])
@@ -30,10 +30,10 @@ struct ImageUsers {
             }
             login = name
             user.uid = uid
-            user.gid = UInt32(entry[3]) ?? 0
+            user.gid = try self.group(entry[3], of: name)
         } else if let entry = passwd.first(where: { $0.count > 3 && $0[2] == "0" }) {
             login = entry[0]
-            user.gid = UInt32(entry[3]) ?? 0
+            user.gid = try self.group(entry[3], of: entry[0])
         }
         if parts.count > 1, !parts[1].isEmpty {
             if let number = try number(parts[1]) {
@@ -50,11 +50,19 @@ struct ImageUsers {
         if let login {
             for entry in group where entry.count > 3 && entry[3].split(separator: ",").contains(where: { $0 == login })
             {
-                guard let gid = UInt32(entry[2]), gid != user.gid else { continue }
+                guard let gid = try number(entry[2]), gid != user.gid else { continue }
                 user.supplementalGroups.append(gid)
             }
         }
         return user
+    }
+
+    /// A passwd entry's group. What is no group must not become group 0 (CVE-2024-40635).
+    private func group(_ text: String, of user: String) throws -> UInt32 {
+        guard let number = try number(text) else {
+            throw KubeletError.badRequest("group \"\(text)\" of user \(user) in the image's passwd file is no number")
+        }
+        return number
     }
 
     private func number(_ text: String) throws -> UInt32? {

@@ -140,7 +140,15 @@ struct LogReader {
                     if filter.isFull { return true }
                     continue
                 }
-                if try next(after: shared, attempt) != nil { break }
+                if try next(after: shared, attempt) != nil {
+                    // What was written between the last read and the rotation; a rotated file grows no more.
+                    let rest = try await BlockingPool.shared.run { try shared.read(upTo: Self.block) }
+                    if rest.isEmpty { break }
+                    let out = filter.take(rest)
+                    if !out.isEmpty { try await emit(out) }
+                    if filter.isFull { return true }
+                    continue
+                }
                 guard options.follow, await waits(attempt, changes) else {
                     // What was written between the last read and the end.
                     let rest = try await BlockingPool.shared.run { try shared.read(upTo: Self.block) }

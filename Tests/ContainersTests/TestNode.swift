@@ -99,7 +99,9 @@ final class TestNode: Sendable {
     func logLines(_ config: ContainerConfig) throws -> [LogLine] { try Self.lines(config.logPath!) }
 
     static func lines(_ path: String) throws -> [LogLine] {
-        try Files.readText(path).split(separator: "\n", omittingEmptySubsequences: false).dropLast().map { line in
+        // By bytes: "\r\n" is one Character.
+        try Files.read(path).split(separator: 10, omittingEmptySubsequences: false).dropLast().map { bytes in
+            let line = String(decoding: bytes, as: UTF8.self)
             let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
             try #require(parts.count == 4, "not a CRI line: \(line)")
             return LogLine(time: parts[0], stream: parts[1], tag: parts[2], text: parts[3])

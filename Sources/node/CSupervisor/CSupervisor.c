@@ -292,6 +292,9 @@ int sup_make_node(int directory, const char *name, uint32_t mode, uint32_t major
     if (r < 0 || (uid == 0 && gid == 0)) return (int)r;
     return (int)RESULT(fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
+ssize_t sup_readlinkat(int directory, const char *name, void *text, size_t size) {
+    return RESULT(readlinkat(directory, name, text, size));
+}
 int sup_is_directory(int fd) {
     struct stat status;
     long r = RESULT(fstat(fd, &status));

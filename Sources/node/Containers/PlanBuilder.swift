@@ -217,7 +217,8 @@ struct PlanBuilder {
         plan.workingDirectory = Array((config.workingDirectory.isEmpty ? "/" : config.workingDirectory).utf8)
         plan.uid = config.user.uid
         plan.gid = config.user.gid
-        plan.groups = config.user.supplementalGroups
+        // The primary group counts as a supplementary one, too: else files that deny it could be read (CVE-2022-36109).
+        plan.groups = [config.user.gid] + config.user.supplementalGroups.filter { $0 != config.user.gid }
         do {
             plan.capabilities = config.privileged
                 ? place.available : try Capabilities.mask(config.capabilities) & place.available

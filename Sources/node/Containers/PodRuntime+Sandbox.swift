@@ -157,41 +157,92 @@ extension PodRuntime {
     public func recover() async -> [SandboxStatus] {
         let uids: [String]
         do throws(SystemError) {
-            uids = try Files.list(runDirectory).sorted()
+            uids = try Files.list(runDirectory)
         } catch {
             logger.error("cannot look for sandboxes", metadata: ["folder": "\(runDirectory)", "error": "\(error)"])
             return []
         }
-        for uid in uids where sandboxes[uid] == nil {
-            do {
-                try await alone(uid) { try await find(uid) }
-            } catch {
-                logger.warning("sandbox is not to be had back", metadata: ["pod": "\(uid)", "error": "\(error)"])
-                if let record = storedRecord(uid) { try? group(of: record)?.kill() }
-                sandboxes[uid] = nil
-                sink.yield(.supervisorDied(uid: uid))
-            }
+        // All at once: one that answers late keeps no other waiting.
+        await withTaskGroup(of: Void.self) { group in
+            for uid in uids where sandboxes[uid] == nil { group.addTask { await self.recover(uid) } }
         }
+        await sweep(known: Set(uids))
         return sandboxes.values.map(\.status).sorted { $0.uid < $1.uid }
     }
 
+    private func recover(_ uid: String) async {
+        do {
+            try await alone(uid) { try await find(uid) }
+        } catch {
+            logger.warning("sandbox is not to be had back", metadata: ["pod": "\(uid)", "error": "\(error)"])
+            sandboxes[uid] = nil
+            if let record = storedRecord(uid) {
+                try? group(of: record)?.kill()
+                sink.yield(.supervisorDied(uid: uid))
+            } else if Files.isDirectory(directory(uid)), !uid.hasPrefix(Self.quarantine) {
+                // Nothing says what it was: out of the way, for somebody to look at.
+                try? Files.rename(directory(uid), to: directory("\(Self.quarantine)\(uid)"))
+            }
+        }
+    }
+
+    private static let quarantine = "quarantined-"
+
+    /// Removes roots of containers whose pods are gone: after a reboot all that is left of them.
+    private func sweep(known: Set<String>) async {
+        for uid in (try? Files.list(dataDirectory)) ?? [] where !known.contains(uid) && sandboxes[uid] == nil {
+            let folder = "\(dataDirectory)/\(uid)"
+            do {
+                try await BlockingPool.shared.run { try Files.removeTree(folder) }
+            } catch {
+                logger.warning("old roots stay", metadata: ["folder": "\(folder)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// The supervisor's own answer counts; the record beside the socket may be torn.
     private func find(_ uid: String) async throws {
         let socket = SharedDescriptor(try UnixSocket.connect("\(directory(uid))/supervisor.sock"))
-        let process = try ProcessHandle(pid: try UnixSocket.peer(socket.raw).pid)
-        guard let stored = storedRecord(uid) else {
-            throw ContainersError.supervisor(uid: uid, "its record is torn")
-        }
-        let sandbox = try adopt(stored, socket, process, createdAt: .now())
-        let answer = try await sandbox.connection.request(.hello).answer
-        guard let report = SandboxReport(answer.fields), report.createdAt != 0, SandboxRecord(report.record) != nil else {
-            sandbox.leaving = true
+        let peer = try UnixSocket.peer(socket.raw)
+        guard peer.uid == 0 else { throw ContainersError.supervisor(uid: uid, "its socket belongs to user \(peer.uid)") }
+        let process = try ProcessHandle(pid: peer.pid)
+        let stored = storedRecord(uid)
+        var placeholder = SandboxRecord()
+        placeholder.uid = uid
+        let line = try adopt(stored ?? placeholder, socket, process, createdAt: .now())
+        let answer = try await patiently(line) { try await line.connection.request(.hello).answer }
+        guard let report = SandboxReport(answer.fields), report.createdAt != 0, let record = SandboxRecord(report.record)
+        else {
+            line.leaving = true
+            try? process.signal(Signal.kill)
             throw ContainersError.supervisor(uid: uid, "it was cut off while it was being made")
         }
-        sandbox.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
-        let known = Set(sandbox.containers.map(\.id))
-        for report in report.containers where !known.contains(String(decoding: report.id, as: UTF8.self)) {
-            sandbox.containers.append(container(report, sandbox.record))
+        if stored == nil {
+            logger.warning("record was torn and is written anew", metadata: ["pod": "\(uid)"])
+            try Files.writeAtomically("\(directory(uid))/sandbox", report.record, mode: 0o600)
         }
+        line.record = record
+        line.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
+        let known = Set(line.containers.map(\.id))
+        for report in report.containers where !known.contains(String(decoding: report.id, as: UTF8.self)) {
+            line.containers.append(container(report, record))
+        }
+    }
+
+    /// Asks a supervisor that ought to answer at once; one that has not within `limit` is killed, which ends the
+    /// asking. (A request cannot be abandoned otherwise: its answer would come to nobody.)
+    private func patiently<R: Sendable>(
+        _ sandbox: Sandbox, limit: Duration = .seconds(30), _ body: () async throws -> R
+    ) async rethrows -> R {
+        let process = sandbox.process
+        let logger = logger
+        let watchdog = Task {
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
+            logger.error("supervisor does not answer and is killed", metadata: ["pid": "\(process.pid)"])
+            try? process.signal(Signal.kill)
+        }
+        defer { watchdog.cancel() }
+        return try await body()
     }
 
     private func container(_ report: ContainerReport, _ sandbox: SandboxRecord) -> Container {
@@ -218,7 +269,7 @@ extension PodRuntime {
                 sandbox.leaving = true
                 // It kills its containers, unmounts and goes; one that does not answer is killed below.
                 let connection = sandbox.connection
-                _ = try? await withTimeout(.seconds(10)) { _ = try await connection.request(.shutdown) }
+                _ = try? await patiently(sandbox, limit: .seconds(10)) { try await connection.request(.shutdown).id }
                 sandboxes[uid] = nil
                 try? sandbox.process.signal(Signal.kill)
                 await reap(sandbox.process)
@@ -255,15 +306,5 @@ extension PodRuntime {
     /// Removes every sandbox, known or not: for `noded reset`.
     public func teardown() async throws {
         for uid in try Files.list(runDirectory) { try await removeSandbox(uid) }
-    }
-}
-
-/// Gives up on `body` after `limit`.
-func withTimeout(_ limit: Duration, _ body: @escaping @Sendable () async throws -> Void) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { try await body() }
-        group.addTask { try await Task.sleep(for: limit) }
-        try await group.next()
-        group.cancelAll()
     }
 }

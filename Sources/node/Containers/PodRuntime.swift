@@ -83,6 +83,7 @@ public actor PodRuntime: ContainerRuntime {
         record.image = config.image
         record.logPath = config.logPath
         record.stopSignal = config.stopSignal
+        record.terminal = config.terminal
         record.terminationMessagePath = config.terminationMessagePath
         record.labels = config.labels
         record.annotations = config.annotations
@@ -236,7 +237,7 @@ public actor PodRuntime: ContainerRuntime {
     public func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
         let (sandbox, container) = try container(uid, id)
         guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
-        return try await Sessions.attach(sandbox.connection, container: id) { [self] in
+        return try await Sessions.attach(sandbox.connection, container: id, terminal: container.record.terminal) { [self] in
             await exitCode(uid, id)
         }
     }

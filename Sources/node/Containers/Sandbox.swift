@@ -8,7 +8,7 @@ import SupervisorProtocol
 import System
 
 final class Sandbox {
-    let record: SandboxRecord
+    var record: SandboxRecord
     let connection: SupervisorConnection
     let process: ProcessHandle
     var reader: Task<Void, Never>?

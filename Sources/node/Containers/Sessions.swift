@@ -31,11 +31,12 @@ enum Sessions {
             .exec, plan.fields, descriptors: [input.reading, output.writing, error.writing]
         ).id
         let stdin = Input(config.stdin ? input.writing : nil)
+        let end = end(of: command, connection)
         return ExecSession(
-            stdout: try Self.stream(output.reading), stderr: try Self.stream(error.reading),
+            stdout: try stream(output.reading, until: end), stderr: try stream(error.reading, until: end),
             actions: ExecSession.Actions(
                 write: { try await stdin.write($0) }, closeStdin: { await stdin.close() }, resize: { _, _ in },
-                wait: { try await connection.commandExit(command) },
+                wait: { try await end.wait() },
                 cancel: { connection.cancelCommand(command) }))
     }
 
@@ -47,19 +48,21 @@ enum Sessions {
             throw ContainersError.supervisor(uid: "", "it sent no terminal")
         }
         let stdin = Input(master)
+        let end = end(of: command, connection)
         return ExecSession(
-            stdout: try stream(master), stderr: AsyncStream { $0.finish() },
+            stdout: try stream(master, until: end), stderr: AsyncStream { $0.finish() },
             actions: ExecSession.Actions(
                 write: { try await stdin.write($0) },
                 // A terminal has no end of input but its own control character.
                 closeStdin: { try? await stdin.write([4]) },
                 resize: { columns, rows in try? Terminal.resize(master.raw, columns: columns, rows: rows) },
-                wait: { try await connection.commandExit(command) },
+                wait: { try await end.wait() },
                 cancel: { connection.cancelCommand(command) }))
     }
 
     static func attach(
-        _ connection: SupervisorConnection, container id: String, exit: @escaping @Sendable () async -> Int32
+        _ connection: SupervisorConnection, container id: String, terminal: Bool,
+        exit: @escaping @Sendable () async -> Int32
     ) async throws -> ExecSession {
         let output = try FileDescriptor.pipe().shared()
         let error = try FileDescriptor.pipe().shared()
@@ -69,34 +72,61 @@ enum Sessions {
             .attach, fields, descriptors: [output.writing, error.writing]
         ).answer
         let stdin = Input(answer.descriptors.first)
+        // Not held when it is a pipe: closing stdin must close the last writer.
+        let master = terminal ? answer.descriptors.first : nil
+        // The supervisor closes its ends with the container; nobody else holds them.
+        let never = Outcome<Int32>()
         return ExecSession(
-            stdout: try stream(output.reading), stderr: try stream(error.reading),
+            stdout: try stream(output.reading, until: never), stderr: try stream(error.reading, until: never),
             actions: ExecSession.Actions(
                 write: { try await stdin.write($0) }, closeStdin: { await stdin.close() },
                 resize: { columns, rows in
-                    if let terminal = answer.descriptors.first {
-                        try? Terminal.resize(terminal.raw, columns: columns, rows: rows)
-                    }
+                    if let master { try? Terminal.resize(master.raw, columns: columns, rows: rows) }
                 },
                 wait: { await exit() }, cancel: {}))
     }
 
-    /// Pulls from a descriptor: nothing is read that nobody asked for. EIO is how a terminal's other end says it has
-    /// gone.
-    private static func stream(_ descriptor: SharedDescriptor) throws(SystemError) -> AsyncStream<[UInt8]> {
+    /// The command's exit code, for as many as ask.
+    private static func end(of command: UInt32, _ connection: SupervisorConnection) -> Outcome<Int32> {
+        let outcome = Outcome<Int32>()
+        // Unstructured: the command ends when it ends, whether or not somebody waits.
+        Task {
+            do { outcome.set(.success(try await connection.commandExit(command))) } catch { outcome.set(.failure(error)) }
+        }
+        return outcome
+    }
+
+    /// Pulls from a descriptor: nothing is read that nobody asked for. It ends where the other side closes, or when it is
+    /// empty after the command's end: what a command leaves running must not keep its caller. EIO is how a terminal's
+    /// other end says it has gone.
+    private static func stream(
+        _ descriptor: SharedDescriptor, until end: Outcome<Int32>
+    ) throws(SystemError) -> AsyncStream<[UInt8]> {
         try descriptor.setNonBlocking()
         return AsyncStream {
             while true {
+                let over = end.result != nil
                 do {
                     let bytes = try descriptor.read(upTo: piece)
                     return bytes.isEmpty ? nil : bytes
-                } catch let error as SystemError where error.errno == .EAGAIN {
-                    guard (try? await Readiness.shared.wait(descriptor, for: .readable)) != nil else { return nil }
+                } catch let error as SystemError where error.errno == .EAGAIN && !over {
+                    if await !readable(descriptor, orEnd: end) { return nil }
                 } catch {
                     return nil
                 }
             }
         }
+    }
+
+    /// False when the waiting task was cancelled.
+    private static func readable(_ descriptor: SharedDescriptor, orEnd end: Outcome<Int32>) async -> Bool {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await Readiness.shared.wait(descriptor, for: .readable) }
+            group.addTask { _ = try? await end.wait() }
+            await group.next()
+            group.cancelAll()
+        }
+        return !Task.isCancelled
     }
 }
 

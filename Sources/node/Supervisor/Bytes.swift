@@ -69,14 +69,15 @@ func closeDescriptor(_ fd: inout Int32) {
 
 /// Writes all to a descriptor that blocks, or as much as one that does not will take; returns what was written.
 @discardableResult
-func writeAll(_ fd: Int32, _ bytes: [UInt8]) -> Int {
-    bytes.withUnsafeBytes { buffer in
-        var done = 0
-        while done < buffer.count {
-            let count = sup_write(fd, buffer.baseAddress! + done, buffer.count - done)
-            if count <= 0 { break }
-            done += count
-        }
-        return done
+func writeAll(_ fd: Int32, _ bytes: [UInt8]) -> Int { bytes.withUnsafeBytes { writeAll(fd, $0) } }
+
+@discardableResult
+func writeAll(_ fd: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
+    var done = 0
+    while done < buffer.count {
+        let count = sup_write(fd, buffer.baseAddress! + done, buffer.count - done)
+        if count <= 0 { break }
+        done += count
     }
+    return done
 }

@@ -140,11 +140,25 @@ struct LogFile {
 
     /// Whole lines only, so that a file never ends in the middle of one.
     mutating func write(_ lines: [UInt8]) {
-        if fd < 0 || lines.isEmpty { return }
-        if maximumSize > 0, size > 0, size + UInt64(lines.count) > maximumSize { rotate() }
-        let written = writeAll(fd, lines)
-        size += UInt64(written)
-        lost += UInt64(lines.count - written)
+        if fd < 0 { return }
+        var start = 0
+        while start < lines.count {
+            let rest = lines.count - start
+            let room = maximumSize == 0 ? rest : Int(clamping: maximumSize) - Int(clamping: size)
+            var end = rest <= room ? lines.count : (lines.lastNewline(from: start, to: start + max(0, room)) ?? start)
+            if end == start {
+                if size > 0 {
+                    rotate()
+                    if size == 0 { continue }
+                }
+                // Longer than a whole file may be, or the old file cannot be moved: it is written all the same.
+                end = lines.firstNewline(from: start)
+            }
+            let written = lines.withUnsafeBytes { writeAll(fd, UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+            size += UInt64(written)
+            lost += UInt64(end - start - written)
+            start = end
+        }
     }
 
     private mutating func rotate() {
@@ -173,4 +187,26 @@ struct LogFile {
     }
 
     mutating func close() { closeDescriptor(&fd) }
+}
+
+extension Array where Element == UInt8 {
+    /// The index after the last newline in the range.
+    fileprivate func lastNewline(from start: Int, to end: Int) -> Int? {
+        var index = end
+        while index > start {
+            if self[index - 1] == 10 { return index }
+            index -= 1
+        }
+        return nil
+    }
+
+    /// The index after the first newline, or the end.
+    fileprivate func firstNewline(from start: Int) -> Int {
+        var index = start
+        while index < count {
+            if self[index] == 10 { return index + 1 }
+            index += 1
+        }
+        return count
+    }
 }

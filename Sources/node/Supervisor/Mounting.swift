@@ -285,8 +285,11 @@ func joined(_ parts: [[UInt8]]) -> [UInt8] {
 }
 
 /// What exists of the path is resolved by the kernel; the rest is made step by step on descriptors, never following a
-/// link (CVE-2024-45310).
-func makeDirectories(_ base: Int32, _ path: [UInt8], how: Int32, step: Step) throws(Failure) -> Int32 {
+/// link by name (CVE-2024-45310). A dangling link (/var/run -> /run in an image without /run) is replaced by its text,
+/// and the whole resolved anew inside the root; below a volume (`SUP_BENEATH`) it is refused.
+func makeDirectories(
+    _ base: Int32, _ path: [UInt8], how: Int32, step: Step, links: Int = 0
+) throws(Failure) -> Int32 {
     var present = path.components
     var missing: [[UInt8]] = []
     var current: Int32
@@ -297,13 +300,33 @@ func makeDirectories(_ base: Int32, _ path: [UInt8], how: Int32, step: Step) thr
         missing.append(last)
     }
     try check(step, path, current)
-    for part in missing.reversed() {
+    while let part = missing.popLast() {
         if part.equals("..") { throw Failure(step, SUP_EINVAL, path) }
         let made = part.withPath { sup_mkdirat(current, $0, 0o755) }
         if made != -SUP_EEXIST { try check(step, path, made) }
-        let next = try check(step, path, part.withPath { sup_open_child_directory(current, $0) })
+        let next = part.withPath { sup_open_child_directory(current, $0) }
+        if next == -SUP_ENOTDIR, how & SUP_IN_ROOT != 0, how & SUP_NO_SYMLINKS == 0, links < 40,
+            var target = linkTarget(current, part)
+        {
+            _ = sup_close(current)
+            if target.first != UInt8(ascii: "/") { target = joined(present) + bytes("/") + target }
+            for rest in missing.reversed() { target += bytes("/") + rest }
+            return try makeDirectories(base, target, how: how, step: step, links: links + 1)
+        }
+        try check(step, path, next)
         _ = sup_close(current)
         current = next
+        present.append(part)
     }
     return current
+}
+
+private func linkTarget(_ folder: Int32, _ name: [UInt8]) -> [UInt8]? {
+    var text = [UInt8](repeating: 0, count: 4096)
+    let count = text.withUnsafeMutableBytes { buffer in
+        name.withPath { sup_readlinkat(folder, $0, buffer.baseAddress, buffer.count) }
+    }
+    if count <= 0 { return nil }
+    text.removeLast(text.count - Int(count))
+    return text
 }

@@ -1,4 +1,4 @@
-// A stand-in for noded that tests may kill: makes a sandbox with one container that counts, says its pid, and sleeps.
+// A stand-in for noded that tests may kill: makes a sandbox with one container that counts, writes the pids to LOGS/pids, and sleeps.
 // Arguments: RUN DATA LOGS ROOT CGROUP UID CONTAINER-ID.
 
 import Cgroups
@@ -21,5 +21,5 @@ let container = try await runtime.startContainer(
         arguments: ["/bin/sh", "-c", "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done"],
         logPath: "\(arguments[3])/main/0.log"))
 guard case .running(let pid, _) = container.state else { fatalError("not running: \(container.state)") }
-print("\(sandbox.supervisorPID) \(pid)")
+try Files.writeAtomically("\(arguments[3])/pids", "\(sandbox.supervisorPID) \(pid)")
 while true { try await Task.sleep(for: .seconds(60)) }

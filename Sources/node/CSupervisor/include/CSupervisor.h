@@ -86,6 +86,7 @@ int sup_create_file(int directory, const char *name);                // O_EXCL, 
 int sup_symlinkat(const char *target, int directory, const char *name);
 int sup_make_node(int directory, const char *name, uint32_t mode, uint32_t major, uint32_t minor, uint32_t uid,
                   uint32_t gid);
+ssize_t sup_readlinkat(int directory, const char *name, void *text, size_t size);
 int sup_is_directory(int fd);                                        // 1, 0 or -errno
 int sup_is_device(int fd, uint32_t mode, uint32_t major, uint32_t minor);
 int sup_is_terminal_fs(int fd);                                      // lies on a devpts

@@ -1,0 +1,136 @@
+// Containers under their supervisors outlive whoever started them.
+
+import Cgroups
+import Containers
+import Kernel
+import Logging
+import System
+import Testing
+
+@Suite(.serialized) struct AdoptionTests {
+    /// The controller is built beside the test bundle.
+    static var controller: String? {
+        guard let own = Files.symlinkTarget("/proc/self/exe") else { return nil }
+        for folder in [Files.parent(of: own), Files.parent(of: Files.parent(of: own))] {
+            if Files.exists("\(folder)/containers-controller") { return "\(folder)/containers-controller" }
+        }
+        for argument in CommandLine.arguments where argument.contains("/debug/") || argument.contains("/release/") {
+            let path = "\(Files.parent(of: argument))/containers-controller"
+            if Files.exists(path) { return path }
+        }
+        return nil
+    }
+
+    @Test func containersSurviveKillingTheirController() async throws {
+        try await withNode { node in
+            guard let controller = Self.controller else {
+                print("skipped: containers-controller is not beside the tests")
+                return
+            }
+            let uid = Random.uuid()
+            let id = Hex.encode(Random.bytes(32))
+            let cgroup = node.tree == nil ? "" : "\(node.cgroup)/pod\(uid)"
+            let null = try FileDescriptor.open("/dev/null", .readWrite)
+            let output = try FileDescriptor.open("\(node.base)/said", [.write, .create])
+            let program = try FileDescriptor.open(controller, .path)
+            let process = try Spawn.start(
+                executable: program.raw, name: controller,
+                arguments: [controller, node.run, node.data, node.logs, node.root, cgroup, uid, id],
+                environment: ["PATH=/usr/bin:/bin"], descriptors: [null.raw, output.raw, output.raw], cgroup: nil)
+            let log = "\(node.logs)/main/0.log"
+            try await eventually("the container counts") {
+                try Files.exists("\(node.logs)/pids") && Files.exists(log) && Files.readText(log).split(separator: "\n").count > 3
+            }
+            try process.signal(Signal.kill)
+            _ = try await process.exit()
+
+            let said = try Files.readText("\(node.logs)/pids").split(whereSeparator: { $0 == " " || $0 == "\n" })
+            let found = await node.runtime.recover()
+            #expect(found.map(\.uid) == [uid])
+            #expect(found.first?.name == "survivor")
+            #expect(found.first?.supervisorPID == said.first.flatMap { Int32($0) })
+            guard case .running(let pid, _) = found.first?.containers.first?.state else {
+                Issue.record("\(found)")
+                return
+            }
+            #expect(pid == said.last.flatMap { Int32($0) })
+            let count = try Files.readText(log).split(separator: "\n").count
+            try await eventually("it goes on counting") {
+                try Files.readText(log).split(separator: "\n").count > count + 3
+            }
+            let numbers = try TestNode.lines(log).map { Int($0.text)! }
+            #expect(numbers == Array(0..<numbers.count), "a line is missing")
+            try await node.runtime.stopContainer(sandbox: uid, id: id, signal: 9, grace: .seconds(5))
+            #expect(try await node.end(of: id, in: uid).code == 137)
+        }
+    }
+
+    @Test func whatEndedMeanwhileIsKnown() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox { $0.labels = ["a": "b"] }
+            let config = node.config("exit 6") { $0.labels = ["c": "d"] }
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            _ = try await node.end(of: config.id, in: sandbox.uid)
+            let second = try node.secondRuntime()
+            let found = try #require(await second.recover().first)
+            #expect(found.labels == ["a": "b"])
+            #expect(found.createdAt == sandbox.createdAt)
+            let container = try #require(found.containers.first)
+            #expect(container.labels == ["c": "d"])
+            #expect(container.logPath == config.logPath)
+            guard case .exited(let exit) = container.state else {
+                Issue.record("\(container.state)")
+                return
+            }
+            #expect(exit.code == 6)
+        }
+    }
+
+    @Test func aTornRecordCostsNothingWhileTheSupervisorLives() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            try Files.writeAtomically("\(node.run)/\(sandbox.uid)/sandbox", [1, 2, 3])
+            let second = try node.secondRuntime()
+            #expect(await second.recover().map(\.uid) == [sandbox.uid])
+        }
+    }
+
+    @Test func aDeadSupervisorIsReportedAndGarbageIsNotFatal() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let good = try await node.sandbox()
+            try ProcessHandle(pid: sandbox.supervisorPID).signal(Signal.kill)
+            try await eventually("its end") { await node.runtime.status(sandbox.uid) == nil }
+            try Files.makeDirectory("\(node.run)/garbage")
+            try Files.writeAtomically("\(node.run)/garbage/sandbox", [9, 9])
+            try Files.writeAtomically("\(node.run)/a-file", [9, 9])
+            let second = try node.secondRuntime()
+            #expect(await second.recover().map(\.uid) == [good.uid])
+            var died: [String] = []
+            for await event in second.events {
+                if case .supervisorDied(let uid) = event { died.append(uid) }
+                if died.contains(sandbox.uid) { break }
+            }
+            try await second.removeSandbox("garbage")
+            try await second.removeSandbox("a-file")
+        }
+    }
+
+    @Test func supervisorsAreSmallAndIdle() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            for _ in 0..<5 { _ = try await node.output("seq 1 1000", in: sandbox) }
+            func field(_ file: String, _ name: String) throws -> Int {
+                let line = try Files.readText("/proc/\(sandbox.supervisorPID)/\(file)").split(separator: "\n")
+                    .first { $0.hasPrefix(name) }
+                return try #require(line?.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
+            }
+            let memory = try field("smaps_rollup", "Private_Dirty") + field("smaps_rollup", "Private_Clean")
+            print("private memory of a supervisor after five containers: \(memory) kB")
+            #expect(memory < 512)
+            let before = try field("status", "voluntary_ctxt_switches")
+            try await Task.sleep(for: .seconds(1))
+            #expect(try field("status", "voluntary_ctxt_switches") == before, "woke up while idle")
+        }
+    }
+}

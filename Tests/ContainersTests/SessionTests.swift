@@ -1,0 +1,175 @@
+// Exec and attach: streams, terminals, exit codes, cancelling.
+
+import Cgroups
+import Containers
+import Kernel
+import System
+import Testing
+
+@Suite(.serialized) struct SessionTests {
+    func withSleeper(
+        _ change: (inout ContainerConfig) -> Void = { _ in },
+        _ body: (TestNode, SandboxStatus, ContainerConfig) async throws -> Void
+    ) async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let config = node.config("trap 'exit 0' TERM; while true; do sleep 0.05; done", change)
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            try await body(node, sandbox, config)
+        }
+    }
+
+    @Test func streamsAndExitCode() async throws {
+        try await withSleeper({ $0.environment = [("COLOR", "red")] }) { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(
+                    arguments: ["sh", "-c", "echo $COLOR $EXTRA $HOME; echo error >&2; pwd; echo $$ > /dev/null; exit 42"],
+                    environment: [("EXTRA", "blue")]))
+            async let error = text(session.stderr)
+            #expect(await text(session.stdout) == "red blue /root\n/\n")
+            #expect(await error == "error\n")
+            #expect(try await session.wait() == 42)
+        }
+    }
+
+    @Test func inputIsWrittenAndEnds() async throws {
+        try await withSleeper { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["wc", "-c"], stdin: true))
+            let big = [UInt8](repeating: 120, count: 300_000)
+            try await session.write(big)
+            await session.closeStdin()
+            #expect(await text(session.stdout) == "300000\n")
+            #expect(try await session.wait() == 0)
+            // Without stdin it reads as empty at once.
+            let empty = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["cat"]))
+            #expect(try await empty.wait() == 0)
+        }
+    }
+
+    @Test func muchOutputIsNotLostAndNotBuffered() async throws {
+        try await withSleeper { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["seq", "1", "200000"]))
+            let output = await text(session.stdout)
+            #expect(output.hasSuffix("199999\n200000\n"))
+            #expect(output.utf8.count == 1_288_895)
+            #expect(try await session.wait() == 0)
+        }
+    }
+
+    @Test func terminals() async throws {
+        try await withSleeper { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(
+                    arguments: ["sh", "-c", "tty; read x; stty size; echo got $x; exit 9"], terminal: true, stdin: true))
+            session.resize(columns: 133, rows: 44)
+            try await session.write(Array("typed\n".utf8))
+            let output = await text(session.stdout)
+            #expect(output.contains("/dev/pts/"))
+            #expect(output.contains("44 133"))
+            #expect(output.contains("got typed"))
+            #expect(try await session.wait() == 9)
+        }
+    }
+
+    @Test func usersAndDirectories() async throws {
+        try await withSleeper { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(
+                    arguments: ["sh", "-c", "id -u; id -g; pwd; echo again > /dev/stdout"],
+                    user: ContainerUser(uid: 1000, gid: 1000), workingDirectory: "/home/user"))
+            #expect(await text(session.stdout) == "1000\n1000\n/home/user\nagain\n")
+        }
+    }
+
+    @Test func failuresAreTold() async throws {
+        try await withSleeper { node, sandbox, config in
+            func failure(_ id: String, _ command: String) async -> String {
+                do {
+                    _ = try await node.runtime.exec(
+                        sandbox: sandbox.uid, container: id, ExecConfig(arguments: [command]))
+                    return "none"
+                } catch {
+                    return "\(error)"
+                }
+            }
+            #expect(await failure(config.id, "nosuch") == "exec: \"nosuch\": executable file not found in $PATH")
+            #expect(await failure("0", "true").contains("no container"))
+            try await node.runtime.stopContainer(sandbox: sandbox.uid, id: config.id, signal: nil, grace: .zero)
+            #expect(await failure(config.id, "true").contains("not running"))
+        }
+    }
+
+    @Test("CVE-2022-23471, k8s 81042: cancelling takes what the command started along")
+    func cancelling() async throws {
+        try await withSleeper { node, sandbox, config in
+            guard node.tree != nil else {
+                print("skipped: this machine has no cgroup v2 tree")
+                return
+            }
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(arguments: ["sh", "-c", "sleep 777 & echo up; sleep 778"]))
+            for await piece in session.stdout where String(decoding: piece, as: UTF8.self).contains("up") { break }
+            session.cancel()
+            #expect(try await session.wait() == 137)
+            try await eventually("nothing of the command is left") {
+                let list = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["ps", "-o", "args"]))
+                return !(await text(list.stdout)).contains("sleep 77")
+            }
+        }
+    }
+
+    @Test func aCommandThatLeavesSomethingBehindStillEnds() async throws {
+        try await withSleeper { node, sandbox, config in
+            let session = try await node.runtime.exec(
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(arguments: ["sh", "-c", "echo said; sleep 600 & exit 0"]))
+            #expect(await text(session.stdout) == "said\n")
+            #expect(try await session.wait() == 0)
+        }
+    }
+
+    @Test func manyCommandsLeaveNothing() async throws {
+        try await withSleeper { node, sandbox, config in
+            func descriptors() throws -> Int { try Files.list("/proc/\(sandbox.supervisorPID)/fd").count }
+            func run() async throws {
+                let session = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["true"]))
+                #expect(try await session.wait() == 0)
+            }
+            try await run()
+            let before = try descriptors()
+            for _ in 0..<30 { try await run() }
+            #expect(try descriptors() == before)
+            if let tree = node.tree {
+                let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+                #expect(try group.children().isEmpty)
+            }
+        }
+    }
+
+    @Test func attachJoinsTheStreams() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let config = node.config("while read line; do echo got $line; done; echo over") {
+                $0.stdin = true
+                $0.stdinOnce = true
+            }
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            let session = try await node.runtime.attach(sandbox: sandbox.uid, container: config.id)
+            try await session.write(Array("one\n".utf8))
+            try await session.write(Array("two\n".utf8))
+            await session.closeStdin()
+            #expect(await text(session.stdout) == "got one\ngot two\nover\n")
+            #expect(try await session.wait() == 0)
+            #expect(try node.log(config) == "got one\ngot two\nover")
+        }
+    }
+}

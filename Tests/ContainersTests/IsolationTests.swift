@@ -33,7 +33,9 @@ import Testing
         }
     }
 
-    @Test("CVE-2023-27561, CVE-2026-41579: /proc, /sys and /dev of an image may not be links", arguments: ["proc", "sys", "dev"])
+    @Test(
+        "CVE-2023-27561, CVE-2026-41579: /proc, /sys and /dev of an image may not be links",
+        arguments: ["proc", "sys", "dev"])
     func linkedMountpoints(name: String) async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
@@ -143,7 +145,8 @@ import Testing
             let config = node.config("while true; do sleep 0.05; done")
             _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
             let exec = try await node.runtime.exec(
-                sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["sh", "-c", "ls /proc/self/fd | wc -l"]))
+                sandbox: sandbox.uid, container: config.id,
+                ExecConfig(arguments: ["sh", "-c", "ls /proc/self/fd | wc -l"]))
             #expect(await text(exec.stdout) == "4\n")
             for number in 3..<12 {
                 await #expect(throws: (any Error).self) {
@@ -174,7 +177,9 @@ import Testing
                     $0.capabilities = ["CAP_CHOWN", "CAP_NET_RAW"]
                     $0.noNewPrivileges = true
                 }.text)
-            for set in ["CapPrm", "CapEff", "CapBnd"] { #expect(UInt64(root[set[...]] ?? "", radix: 16) == mask, "\(set)") }
+            for set in ["CapPrm", "CapEff", "CapBnd"] {
+                #expect(UInt64(root[set[...]] ?? "", radix: 16) == mask, "\(set)")
+            }
             for set in ["CapInh", "CapAmb"] { #expect(UInt64(root[set[...]] ?? "", radix: 16) == 0, "\(set)") }
             #expect(root["NoNewPrivs"] == "1")
             let user = try await node.output("\(command); id", in: sandbox) {
@@ -199,7 +204,8 @@ import Testing
             }
             let sandbox = try await node.sandbox()
             let result = try await node.output(
-                "grep ^0: /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused; ls /sys/fs/cgroup", in: sandbox)
+                "grep ^0: /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused; ls /sys/fs/cgroup",
+                in: sandbox)
             #expect(result.text.hasPrefix("0::/\nrefused\n"), "\(result.text)")
             #expect(result.text.contains("cgroup.procs"))
         }
@@ -275,11 +281,15 @@ import Testing
             let sandbox = try await node.sandbox()
             let first = try await node.output("echo x > /etc/new && cat /etc/new", in: sandbox)
             #expect(first.text == "x")
-            let second = try await node.output("ls /etc/new 2>&1; touch /y 2>/dev/null || echo refused; touch /vol/y && echo made", in: sandbox) {
+            let second = try await node.output(
+                "ls /etc/new 2>&1; touch /y 2>/dev/null || echo refused; touch /vol/y && echo made", in: sandbox
+            ) {
                 $0.readOnlyRoot = true
                 $0.mounts = [Mount(kind: .tmpfs(size: 1 << 20), destination: "/vol")]
             }
-            #expect(second.text.contains("No such file") && second.text.contains("refused") && second.text.hasSuffix("made"))
+            #expect(
+                second.text.contains("No such file") && second.text.contains("refused") && second.text.hasSuffix("made")
+            )
             #expect(!Files.exists("\(node.root)/etc/new"), "the image changed")
         }
     }
@@ -292,7 +302,8 @@ import Testing
             let file = "\(node.base)/single"
             try Files.writeAtomically(file, "one file", mode: 0o644)
             let result = try await node.output(
-                "touch /data/x 2>/dev/null || echo refused; touch /data/inner/y && echo inner; cat /etc/deep/single", in: sandbox
+                "touch /data/x 2>/dev/null || echo refused; touch /data/inner/y && echo inner; cat /etc/deep/single",
+                in: sandbox
             ) {
                 // The inner one is written first and must still be mounted last.
                 $0.mounts = [

@@ -28,7 +28,8 @@ import Testing
             let lines = try node.logLines(config)
             #expect(lines.map(\.text).sorted() == ["hello", "oops"])
             #expect(lines.first { $0.text == "oops" }?.stream == "stderr")
-            #expect(lines.allSatisfy { $0.tag == "F" && Timestamp(rfc3339: $0.time) != nil && $0.time.utf8.count == 30 })
+            #expect(
+                lines.allSatisfy { $0.tag == "F" && Timestamp(rfc3339: $0.time) != nil && $0.time.utf8.count == 30 })
         }
     }
 
@@ -165,7 +166,8 @@ import Testing
                 $0.hostPID = true
                 $0.hostIPC = true
             }
-            let result = try await node.output("for n in net pid ipc uts; do readlink /proc/self/ns/$n; done", in: sandbox)
+            let result = try await node.output(
+                "for n in net pid ipc uts; do readlink /proc/self/ns/$n; done", in: sandbox)
             let own = ["net", "pid", "ipc", "uts"].map { Files.symlinkTarget("/proc/self/ns/\($0)")! }
             #expect(result.text.split(separator: "\n").map(String.init) == own)
         }

@@ -43,7 +43,9 @@ import Testing
     @Test func onlySoManyFilesAreKept() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
-            let config = node.config("for i in $(seq 1 40); do head -c 3000 /dev/zero | tr '\\0' x; echo; sleep 0.005; done") {
+            let config = node.config(
+                "for i in $(seq 1 40); do head -c 3000 /dev/zero | tr '\\0' x; echo; sleep 0.005; done"
+            ) {
                 $0.logMaximumSize = 4096
                 $0.logMaximumFiles = 3
             }

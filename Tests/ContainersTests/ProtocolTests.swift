@@ -58,7 +58,9 @@ import Testing
         #expect(ContainerPlan(Array(bytes.dropLast())) == nil)
         for _ in 0..<2000 {
             var changed = bytes
-            for _ in 0..<3 { changed[Int(Random.uniform(below: UInt64(changed.count)))] = UInt8(Random.uniform(below: 256)) }
+            for _ in 0..<3 {
+                changed[Int(Random.uniform(below: UInt64(changed.count)))] = UInt8(Random.uniform(below: 256))
+            }
             _ = ContainerPlan(changed)
             _ = SandboxPlan(changed)
             _ = ExecPlan(changed)

@@ -24,7 +24,9 @@ import Testing
             let session = try await node.runtime.exec(
                 sandbox: sandbox.uid, container: config.id,
                 ExecConfig(
-                    arguments: ["sh", "-c", "echo $COLOR $EXTRA $HOME; echo error >&2; pwd; echo $$ > /dev/null; exit 42"],
+                    arguments: [
+                        "sh", "-c", "echo $COLOR $EXTRA $HOME; echo error >&2; pwd; echo $$ > /dev/null; exit 42",
+                    ],
                     environment: [("EXTRA", "blue")]))
             async let error = text(session.stderr)
             #expect(await text(session.stdout) == "red blue /root\n/\n")
@@ -65,7 +67,8 @@ import Testing
             let session = try await node.runtime.exec(
                 sandbox: sandbox.uid, container: config.id,
                 ExecConfig(
-                    arguments: ["sh", "-c", "tty; read x; stty size; echo got $x; exit 9"], terminal: true, stdin: true))
+                    arguments: ["sh", "-c", "tty; read x; stty size; echo got $x; exit 9"], terminal: true, stdin: true)
+            )
             session.resize(columns: 133, rows: 44)
             try await session.write(Array("typed\n".utf8))
             let output = await text(session.stdout)

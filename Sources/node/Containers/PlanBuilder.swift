@@ -63,7 +63,8 @@ struct PlanBuilder {
         guard let program = config.arguments.first, !program.isEmpty else {
             throw .invalid("no command: neither the pod nor the image names one")
         }
-        let texts = config.arguments + config.environment.flatMap { [$0.0, $0.1] } + [config.workingDirectory]
+        let texts =
+            config.arguments + config.environment.flatMap { [$0.0, $0.1] } + [config.workingDirectory]
             + config.mounts.flatMap { [$0.source, $0.destination, $0.subPath ?? ""] } + config.rootLayers
         for text in texts where text.utf8.contains(0) {
             throw .invalid("\"\(text.prefix(40))\" holds a NUL character")
@@ -220,7 +221,8 @@ struct PlanBuilder {
         // The primary group counts as a supplementary one, too: else files that deny it could be read (CVE-2022-36109).
         plan.groups = [config.user.gid] + config.user.supplementalGroups.filter { $0 != config.user.gid }
         do {
-            plan.capabilities = config.privileged
+            plan.capabilities =
+                config.privileged
                 ? place.available : try Capabilities.mask(config.capabilities) & place.available
             if !place.devicesFiltered, !config.privileged { plan.capabilities &= ~(1 << 27) }  // CAP_MKNOD
         } catch {

@@ -102,7 +102,9 @@ extension PodRuntime {
     }
 
     /// Starts the supervisor with its control socket and a first connection.
-    private func spawn(_ uid: String, _ group: SharedDescriptor?) throws(SystemError) -> (SharedDescriptor, ProcessHandle) {
+    private func spawn(_ uid: String, _ group: SharedDescriptor?) throws(SystemError) -> (
+        SharedDescriptor, ProcessHandle
+    ) {
         let listener = try UnixSocket.listen("\(directory(uid))/supervisor.sock", mode: 0o600)
         let (ours, theirs) = try UnixSocket.pair()
         let null = try FileDescriptor.open("/dev/null", [.read])
@@ -204,14 +206,17 @@ extension PodRuntime {
     private func find(_ uid: String) async throws {
         let socket = SharedDescriptor(try UnixSocket.connect("\(directory(uid))/supervisor.sock"))
         let peer = try UnixSocket.peer(socket.raw)
-        guard peer.uid == 0 else { throw ContainersError.supervisor(uid: uid, "its socket belongs to user \(peer.uid)") }
+        guard peer.uid == 0 else {
+            throw ContainersError.supervisor(uid: uid, "its socket belongs to user \(peer.uid)")
+        }
         let process = try ProcessHandle(pid: peer.pid)
         let stored = storedRecord(uid)
         var placeholder = SandboxRecord()
         placeholder.uid = uid
         let line = try adopt(stored ?? placeholder, socket, process, createdAt: .now())
         let answer = try await patiently(line) { try await line.connection.request(.hello).answer }
-        guard let report = SandboxReport(answer.fields), report.createdAt != 0, let record = SandboxRecord(report.record)
+        guard let report = SandboxReport(answer.fields), report.createdAt != 0,
+            let record = SandboxRecord(report.record)
         else {
             line.leaving = true
             try? process.signal(Signal.kill)
@@ -286,8 +291,10 @@ extension PodRuntime {
     /// Removes what a sandbox leaves in the kernel and on disk, whoever made it.
     private func tidy(_ uid: String) async throws {
         let folder = directory(uid)
-        if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"), let peer = try? UnixSocket.peer(socket.raw),
-            let process = try? ProcessHandle(pid: peer.pid) {
+        if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"),
+            let peer = try? UnixSocket.peer(socket.raw),
+            let process = try? ProcessHandle(pid: peer.pid)
+        {
             try? process.signal(Signal.kill)
             await reap(process)
         }

@@ -8,9 +8,9 @@
 // The supervisors are the truth: what they answer is what runs. Files only help to find them; a torn one costs a
 // pod's tidying, never the start of noded. Everything may be called twice.
 
-public import Logging
 import Cgroups
 import Kernel
+public import Logging
 import SupervisorProtocol
 import System
 
@@ -93,7 +93,8 @@ public actor PodRuntime: ContainerRuntime {
             if let group { descriptors = [group] }
             let place = PlanBuilder.Place(
                 sharedMemory: sandbox.record.ownsIPC ? "\(directory(uid))/shm" : "/dev/shm",
-                hostname: sandbox.record.hostname, home: HomeDirectory.find(uid: config.user.uid, layers: config.rootLayers), directory: folder,
+                hostname: sandbox.record.hostname,
+                home: HomeDirectory.find(uid: config.user.uid, layers: config.rootLayers), directory: folder,
                 hasCgroups: tree != nil, devicesFiltered: devicesFiltered,
                 available: try Capabilities.own().effective)
             let plan = try PlanBuilder(config: config, place: place).plan(record: record)
@@ -237,7 +238,8 @@ public actor PodRuntime: ContainerRuntime {
     public func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
         let (sandbox, container) = try container(uid, id)
         guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
-        return try await Sessions.attach(sandbox.connection, container: id, terminal: container.record.terminal) { [self] in
+        return try await Sessions.attach(sandbox.connection, container: id, terminal: container.record.terminal) {
+            [self] in
             await exitCode(uid, id)
         }
     }
@@ -267,7 +269,8 @@ public actor PodRuntime: ContainerRuntime {
         let events = group(of: sandbox)?.child(id).memoryEvents()
         var message: String?
         if let path = record.terminationMessagePath,
-            let bytes = try? FileDescriptor.open(path, [.read, .nonBlocking, .noFollow]).read(upTo: 4096), !bytes.isEmpty
+            let bytes = try? FileDescriptor.open(path, [.read, .nonBlocking, .noFollow]).read(upTo: 4096),
+            !bytes.isEmpty
         {
             message = String(decoding: bytes, as: UTF8.self)
         }

@@ -91,7 +91,9 @@ enum Sessions {
         let outcome = Outcome<Int32>()
         // Unstructured: the command ends when it ends, whether or not somebody waits.
         Task {
-            do { outcome.set(.success(try await connection.commandExit(command))) } catch { outcome.set(.failure(error)) }
+            do { outcome.set(.success(try await connection.commandExit(command))) } catch {
+                outcome.set(.failure(error))
+            }
         }
         return outcome
     }

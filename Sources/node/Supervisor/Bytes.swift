@@ -18,7 +18,8 @@ extension Array where Element == UInt8 {
     }
 
     func equals(_ text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && (isEmpty || withUnsafeBytes { memcmp($0.baseAddress!, text.utf8Start, count) == 0 })
+        count == text.utf8CodeUnitCount
+            && (isEmpty || withUnsafeBytes { memcmp($0.baseAddress!, text.utf8Start, count) == 0 })
     }
 
     func has(prefix: StaticString) -> Bool {

@@ -100,7 +100,9 @@ final class Connection {
         while isOpen, !output.isEmpty {
             let sent = output[0].bytes.withUnsafeBytes { bytes in
                 output[0].descriptors.withUnsafeBufferPointer { fds in
-                    sup_send(fd, bytes.baseAddress! + output[0].done, bytes.count - output[0].done, fds.baseAddress, fds.count)
+                    sup_send(
+                        fd, bytes.baseAddress! + output[0].done, bytes.count - output[0].done, fds.baseAddress,
+                        fds.count)
                 }
             }
             if sent == -Int(SUP_EAGAIN) { return }

@@ -94,7 +94,9 @@ struct MountTree {
     /// Before Linux 6.7: one string of at most a page, with paths relative to the layers' common folder.
     private func overlayByOptions() throws(Failure) -> Int32 {
         var shared = plan.lower[0]
-        for layer in plan.lower { while !(layer.starts(with: shared) && shared.last == UInt8(ascii: "/")) { shared.removeLast() } }
+        for layer in plan.lower {
+            while !(layer.starts(with: shared) && shared.last == UInt8(ascii: "/")) { shared.removeLast() }
+        }
         var options = bytes("volatile,upperdir=") + plan.upper + bytes(",workdir=") + plan.work + bytes(",lowerdir=")
         for (index, layer) in plan.lower.enumerated() {
             if layer.contains(UInt8(ascii: ":")) || layer.contains(UInt8(ascii: ",")) {
@@ -159,7 +161,8 @@ struct MountTree {
         while index + 1 < mount.options.count {
             let (key, value) = (mount.options[index], mount.options[index + 1])
             let result = key.withPath { key in
-                value.isEmpty ? sup_fsconfig_flag(context, key) : value.withPath { sup_fsconfig_string(context, key, $0) }
+                value.isEmpty
+                    ? sup_fsconfig_flag(context, key) : value.withPath { sup_fsconfig_string(context, key, $0) }
             }
             try check(.fileSystem, mount.destination, result)
             index += 2

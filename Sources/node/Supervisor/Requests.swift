@@ -25,7 +25,9 @@ extension Supervisor {
                 if result != -SUP_ESRCH { try check(.none, target.container.id, result) }
                 done(message, connection)
             case .kill:
-                if let container = container(Request(message.fields).id), container.state != .exited { container.kill() }
+                if let container = container(Request(message.fields).id), container.state != .exited {
+                    container.kill()
+                }
                 done(message, connection)
             case .remove:
                 if let container = container(Request(message.fields).id) {
@@ -164,7 +166,8 @@ extension Supervisor {
             if container.ownPID { try check(.joinNamespaces, container.id, sup_setns(container.pidfd, SUP_NEWPID)) }
             exec.pid = sup_clone(0, exec.group, &exec.pidfd)
             if exec.pid == 0 {
-                let streams = plan.terminal
+                let streams =
+                    plan.terminal
                     ? (Int32(-1), Int32(-1), Int32(-1))
                     : (message.descriptors[0], message.descriptors[1], message.descriptors[2])
                 Child(status: status, streams: streams).join(process(plan, of: container), pidfd: container.pidfd)

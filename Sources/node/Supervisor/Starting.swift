@@ -122,7 +122,8 @@ struct Child {
         try check(.uid, [], sup_set_uid(plan.uid))
         let early = !plan.seccomp.isEmpty && !plan.noNewPrivileges
         let administrator: UInt64 = 1 << 21
-        try check(.capabilities, [], sup_set_capabilities(early ? plan.capabilities | administrator : plan.capabilities))
+        try check(
+            .capabilities, [], sup_set_capabilities(early ? plan.capabilities | administrator : plan.capabilities))
         try check(.capabilities, [], sup_clear_ambient())
         if plan.noNewPrivileges { try check(.noNewPrivileges, [], sup_no_new_privileges()) }
         // After the last change of user: such a change forgets it.

@@ -161,12 +161,13 @@ final class Supervisor {
 
     private func ended(_ exec: Exec, _ code: Int32) {
         if !exec.started && exec.failure == nil { statusChanged(exec) }
+        // Told last: who hears of the end finds nothing of the command left.
+        exec.close()
         if exec.started {
             var fields = FieldWriter()
             fields.put(Tag.code, Int64(code))
             exec.connection.send(.execExited, id: exec.id, fields)
         }
-        exec.close()
         execs.removeAll { $0 === exec }
     }
 
@@ -231,7 +232,8 @@ final class Supervisor {
                 exec.started = true
                 var fields = FieldWriter()
                 fields.put(Tag.pid, Int64(exec.pid))
-                exec.connection.send(.execStarted, id: exec.id, fields, descriptors: exec.master >= 0 ? [exec.master] : [])
+                exec.connection.send(
+                    .execStarted, id: exec.id, fields, descriptors: exec.master >= 0 ? [exec.master] : [])
                 exec.master = -1
             }
         }

@@ -20,26 +20,31 @@ public struct NftError: Error, CustomStringConvertible {
     public var isMissing: Bool { message.contains("No such file or directory") }
 }
 
-/// @unchecked: the libnftables context is used only with `lock` held.
+/// @unchecked: libnftables is used only with `lock` held.
 public final class NftContext: @unchecked Sendable {
     private let context: OpaquePointer
-    private let lock: UnsafeMutablePointer<pthread_mutex_t>
+    /// One for the process, not one a context: contexts share the library's interface-name cache (iface.c).
+    nonisolated(unsafe) private static let lock: UnsafeMutablePointer<pthread_mutex_t> = {
+        let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+        pthread_mutex_init(lock, nil)
+        return lock
+    }()
 
     /// In the calling thread's network namespace.
     public init() throws(NftError) {
+        pthread_mutex_lock(Self.lock)
+        defer { pthread_mutex_unlock(Self.lock) }
         guard let context = nft_ctx_new(0), nft_ctx_buffer_output(context) == 0, nft_ctx_buffer_error(context) == 0
         else { throw NftError(command: "open libnftables", message: "no memory") }
         // Numbers instead of names: what is listed has one spelling, whatever /etc/protocols says.
         nft_ctx_output_set_flags(context, UInt32(NFT_CTX_OUTPUT_NUMERIC_ALL))
         self.context = context
-        lock = .allocate(capacity: 1)
-        pthread_mutex_init(lock, nil)
     }
 
     deinit {
+        pthread_mutex_lock(Self.lock)
+        defer { pthread_mutex_unlock(Self.lock) }
         nft_ctx_free(context)
-        pthread_mutex_destroy(lock)
-        lock.deallocate()
     }
 
     /// Commits the transaction, or nothing of it. An empty one costs nothing.
@@ -92,8 +97,8 @@ public final class NftContext: @unchecked Sendable {
     }
 
     private func run(_ command: String, terse: Bool = false) throws(NftError) -> String {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
+        pthread_mutex_lock(Self.lock)
+        defer { pthread_mutex_unlock(Self.lock) }
         let flags = UInt32(NFT_CTX_OUTPUT_NUMERIC_ALL)
         if terse { nft_ctx_output_set_flags(context, flags | UInt32(NFT_CTX_OUTPUT_TERSE)) }
         defer { if terse { nft_ctx_output_set_flags(context, flags) } }

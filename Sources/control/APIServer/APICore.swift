@@ -257,7 +257,4 @@ extension ResourceDeclaration {
 
     /// The stored bytes are what this resource shows.
     var showsStoredBytes: Bool { storage == id }
-
-    /// Objects of it exist; `bindings` can only be created.
-    var isStored: Bool { verbs.contains("get") }
 }

@@ -47,7 +47,7 @@ enum Deletion: Equatable, Sendable {
                 "metadata", "deletionTimestamp",
                 to: .string(now.advanced(by: .seconds(effective)).rfc3339))
             marked.set("metadata", "deletionGracePeriodSeconds", to: .int(effective))
-            if declaration.strategy.countsGenerations, let generation = metadata?["generation"]?.int {
+            if declaration.countsGenerations, let generation = metadata?["generation"]?.int {
                 marked.set("metadata", "generation", to: .int(generation + 1))
             }
         }

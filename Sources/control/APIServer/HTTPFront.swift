@@ -82,6 +82,7 @@ struct HTTPFront: Sendable {
                 ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true))
         if path.subresource != nil { return try subresource(verb, call) }
         guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
+        if !declaration.isStored, declaration.id != .bindings { throw .notImplemented(declaration) }
         switch verb {
         case .get: return try get(call)
         case .list: return try list(call)
@@ -101,6 +102,9 @@ struct HTTPFront: Sendable {
         }
     }
 
+    /// Subresources that are another face of the object itself.
+    private static let faces: Set<String> = ["status", "finalize", "ephemeralcontainers"]
+
     private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
         guard let name = call.path.subresource, let subresource = call.declaration.subresource(name) else {
             return .response(Responses.noSuchPath)
@@ -109,10 +113,6 @@ struct HTTPFront: Sendable {
         case ("log", .get): return try log(call)
         // Old clients POST; the upgrade is the same.
         case ("exec", .get), ("exec", .create): return try exec(call)
-        case ("attach", .get), ("attach", .create):
-            throw APIStatus(
-                code: 501, reason: "NotImplemented",
-                message: "attach is not implemented yet; use exec to run a command in the container, or logs")
         case ("binding", .create): return try bind(call, pod: call.path.name)
         case ("eviction", .create): return try evict(call)
         case ("scale", .get):
@@ -121,9 +121,8 @@ struct HTTPFront: Sendable {
         case ("scale", .update), ("scale", .patch): return try scale(call, verb)
         default: break
         }
-        guard subresource.kind == call.declaration.gvk, subresource.verbs.contains(verb.rawValue) else {
-            throw Responses.methodNotAllowed
-        }
+        guard subresource.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
+        guard HTTPFront.faces.contains(name) else { throw .notImplemented(call.declaration, name) }
         switch verb {
         case .get: return try get(call)
         case .update: return try update(call, subresource: name)

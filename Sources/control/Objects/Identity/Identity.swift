@@ -30,21 +30,6 @@ public struct ResourceID: Hashable, Comparable, Sendable, CustomStringConvertibl
     public static func < (left: ResourceID, right: ResourceID) -> Bool {
         (left.group, left.version, left.resource) < (right.group, right.version, right.resource)
     }
-
-    public static let pods = ResourceID(group: "", version: "v1", resource: "pods")
-    public static let services = ResourceID(group: "", version: "v1", resource: "services")
-    public static let nodes = ResourceID(group: "", version: "v1", resource: "nodes")
-    public static let namespaces = ResourceID(group: "", version: "v1", resource: "namespaces")
-    public static let configMaps = ResourceID(group: "", version: "v1", resource: "configmaps")
-    public static let secrets = ResourceID(group: "", version: "v1", resource: "secrets")
-    public static let serviceAccounts = ResourceID(group: "", version: "v1", resource: "serviceaccounts")
-    public static let events = ResourceID(group: "", version: "v1", resource: "events")
-    public static let endpoints = ResourceID(group: "", version: "v1", resource: "endpoints")
-    public static let leases = ResourceID(group: "coordination.k8s.io", version: "v1", resource: "leases")
-    public static let deployments = ResourceID(group: "apps", version: "v1", resource: "deployments")
-    public static let replicaSets = ResourceID(group: "apps", version: "v1", resource: "replicasets")
-    public static let endpointSlices = ResourceID(
-        group: "discovery.k8s.io", version: "v1", resource: "endpointslices")
 }
 
 /// A kind as an object names it in apiVersion and kind.

@@ -6,7 +6,6 @@ public struct NamespaceStrategy: ResourceStrategy {
     public init() {}
 
     public var nameRule: NameRule { .label }
-    public var hasStatus: Bool { true }
     public var fieldLabels: [String] { ["status.phase"] }
     public func setDefaults(_ object: inout JSON) { Defaults.namespace(&object) }
 
@@ -52,7 +51,6 @@ public struct NamespaceStrategy: ResourceStrategy {
 public struct NodeStrategy: ResourceStrategy {
     public init() {}
 
-    public var hasStatus: Bool { true }
     public var fieldLabels: [String] { ["spec.unschedulable"] }
 
     public func fieldValue(_ label: String, of object: JSON) -> String {
@@ -75,7 +73,6 @@ public struct ServiceStrategy: ResourceStrategy {
     public init() {}
 
     public var nameRule: NameRule { .serviceLabel }
-    public var hasStatus: Bool { true }
     public var fieldLabels: [String] { ["spec.clusterIP", "spec.type"] }
     public func setDefaults(_ object: inout JSON) { Defaults.service(&object) }
 

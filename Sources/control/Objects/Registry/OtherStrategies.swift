@@ -74,7 +74,6 @@ public struct LeaseStrategy: ResourceStrategy {
 public struct EndpointSliceStrategy: ResourceStrategy {
     public init() {}
 
-    public var countsGenerations: Bool { true }
     public func setDefaults(_ object: inout JSON) { Defaults.endpointSlice(&object) }
 
     public func validate(_ object: JSON) -> [FieldError] { OtherRules.endpointSlice(object) }

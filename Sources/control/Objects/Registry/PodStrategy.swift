@@ -3,8 +3,6 @@
 public struct PodStrategy: ResourceStrategy {
     public init() {}
 
-    public var hasStatus: Bool { true }
-    public var countsGenerations: Bool { true }
     public var fieldLabels: [String] {
         [
             "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",

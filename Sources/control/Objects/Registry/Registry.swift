@@ -1,23 +1,76 @@
-// The inventory of resources. To add a kind: a line in scripts/declare, a line here, and a strategy when it is special.
+// The inventory of resources. To add a kind: rerun scripts/declare, a line here, and a strategy when it is special.
 
 /// A set of resources to serve, with the lookups that requests need.
 public struct Registry: Sendable {
     /// The resources built into noded, in the order discovery lists their groups.
     public static let builtIn: [ResourceDeclaration] = [
         ResourceDeclaration(.bindings, strategy: BindingStrategy()),
+        ResourceDeclaration(.componentStatuses),
         ResourceDeclaration(.configMaps, strategy: ConfigMapStrategy()),
+        ResourceDeclaration(.endpoints),
         ResourceDeclaration(.events, strategy: EventStrategy()),
+        ResourceDeclaration(.limitRanges),
         ResourceDeclaration(.namespaces, strategy: NamespaceStrategy()),
         ResourceDeclaration(.nodes, strategy: NodeStrategy()),
+        ResourceDeclaration(.persistentVolumeClaims),
+        ResourceDeclaration(.persistentVolumes),
         ResourceDeclaration(.pods, strategy: PodStrategy()),
+        ResourceDeclaration(.podTemplates),
+        ResourceDeclaration(.replicationControllers),
+        ResourceDeclaration(.resourceQuotas),
         ResourceDeclaration(.secrets, strategy: SecretStrategy()),
         ResourceDeclaration(.serviceAccounts, strategy: ServiceAccountStrategy()),
         ResourceDeclaration(.services, strategy: ServiceStrategy()),
+        ResourceDeclaration(.apiServices),
+        ResourceDeclaration(.controllerRevisions),
+        ResourceDeclaration(.daemonSets),
         ResourceDeclaration(.deployments, strategy: DeploymentStrategy()),
         ResourceDeclaration(.replicaSets, strategy: ReplicaSetStrategy()),
+        ResourceDeclaration(.statefulSets),
         ResourceDeclaration(.groupEvents, strategy: GroupEventStrategy(), storedAs: .events),
+        ResourceDeclaration(.selfSubjectReviews),
+        ResourceDeclaration(.tokenReviews),
+        ResourceDeclaration(.localSubjectAccessReviews),
+        ResourceDeclaration(.selfSubjectAccessReviews),
+        ResourceDeclaration(.selfSubjectRulesReviews),
+        ResourceDeclaration(.subjectAccessReviews),
+        ResourceDeclaration(.horizontalPodAutoscalers),
+        ResourceDeclaration(.cronJobs),
+        ResourceDeclaration(.jobs),
+        ResourceDeclaration(.certificateSigningRequests),
+        ResourceDeclaration(.ingressClasses),
+        ResourceDeclaration(.ingresses),
+        ResourceDeclaration(.ipAddresses),
+        ResourceDeclaration(.networkPolicies),
+        ResourceDeclaration(.serviceCIDRs),
+        ResourceDeclaration(.podDisruptionBudgets),
+        ResourceDeclaration(.clusterRoleBindings),
+        ResourceDeclaration(.clusterRoles),
+        ResourceDeclaration(.roleBindings),
+        ResourceDeclaration(.roles),
+        ResourceDeclaration(.csiDrivers),
+        ResourceDeclaration(.csiNodes),
+        ResourceDeclaration(.csiStorageCapacities),
+        ResourceDeclaration(.storageClasses),
+        ResourceDeclaration(.volumeAttachments),
+        ResourceDeclaration(.volumeAttributesClasses),
+        ResourceDeclaration(.mutatingAdmissionPolicies),
+        ResourceDeclaration(.mutatingAdmissionPolicyBindings),
+        ResourceDeclaration(.mutatingWebhookConfigurations),
+        ResourceDeclaration(.validatingAdmissionPolicies),
+        ResourceDeclaration(.validatingAdmissionPolicyBindings),
+        ResourceDeclaration(.validatingWebhookConfigurations),
+        ResourceDeclaration(.customResourceDefinitions),
+        ResourceDeclaration(.priorityClasses),
         ResourceDeclaration(.leases, strategy: LeaseStrategy()),
+        ResourceDeclaration(.runtimeClasses),
         ResourceDeclaration(.endpointSlices, strategy: EndpointSliceStrategy()),
+        ResourceDeclaration(.deviceClasses),
+        ResourceDeclaration(.resourceClaims),
+        ResourceDeclaration(.resourceClaimTemplates),
+        ResourceDeclaration(.resourceSlices),
+        ResourceDeclaration(.flowSchemas),
+        ResourceDeclaration(.priorityLevelConfigurations),
     ]
 
     /// The built-in resources.
@@ -61,10 +114,4 @@ public struct Registry: Sendable {
         let group = gvk.group.isEmpty ? "core" : String(gvk.group.split(separator: ".")[0])
         return catalog.schema("\(group).\(gvk.version).\(gvk.kind)") ?? catalog.schema("meta.v1.\(gvk.kind)")
     }
-}
-
-extension ResourceID {
-    public static let bindings = ResourceID(group: "", version: "v1", resource: "bindings")
-    /// Events as events.k8s.io shows them; the same objects as `events`.
-    public static let groupEvents = ResourceID(group: "events.k8s.io", version: "v1", resource: "events")
 }

@@ -40,6 +40,8 @@ public struct ResourceDeclaration: Sendable {
     public let subresources: [Subresource]
     public let columns: [TableColumn]
     public let durability: Durability
+    /// Changes of anything outside metadata and status raise metadata.generation.
+    public let countsGenerations: Bool
     public let strategy: any ResourceStrategy
     /// The resource whose stored objects these are; differs from `id` for another view of the same objects
     /// (events.k8s.io events are core events).
@@ -48,6 +50,11 @@ public struct ResourceDeclaration: Sendable {
     public var gvk: GroupVersionKind { GroupVersionKind(group: id.group, version: id.version, kind: kind) }
     /// "PodList"
     public var listKind: String { kind + "List" }
+
+    /// The object has a status that only /status may write.
+    public var hasStatus: Bool { subresource("status") != nil }
+    /// Objects of it exist; the others are only created (reviews, bindings) or only looked at (componentstatuses).
+    public var isStored: Bool { verbs.contains("create") && verbs.contains("get") }
 
     public func subresource(_ name: String) -> Subresource? { subresources.first { $0.name == name } }
 
@@ -76,8 +83,10 @@ public struct ResourceDeclaration: Sendable {
                     group: $0["group"]?.string ?? id.group, version: $0["version"]?.string ?? id.version,
                     kind: $0["kind"]?.string ?? ""))
         }
-        columns = (json["columns"]?.array ?? []).map(TableColumn.init(declaration:))
+        let hasPrinter = TableRow.hasPrinter(GroupVersionKind(group: id.group, version: id.version, kind: kind))
+        columns = hasPrinter ? (json["columns"]?.array ?? []).map(TableColumn.init(declaration:)) : TableColumn.plain
         durability = Durability(rawValue: json["durability"]?.string ?? "") ?? .durable
+        countsGenerations = json["generation"]?.bool ?? false
         self.strategy = strategy
         self.storage = storage ?? id
     }
@@ -182,8 +191,8 @@ public struct ResourceDeclaration: Sendable {
             metadata["name"] = .string(Self.generatedName(prefix))
         }
         object["metadata"] = metadata
-        if strategy.countsGenerations { object.set("metadata", "generation", to: .int(1)) }
-        if strategy.hasStatus, !strategy.keepsStatusOnCreate { object["status"] = nil }
+        if countsGenerations { object.set("metadata", "generation", to: .int(1)) }
+        if hasStatus, !strategy.keepsStatusOnCreate { object["status"] = nil }
         strategy.prepareForCreate(&object)
     }
 
@@ -212,11 +221,11 @@ public struct ResourceDeclaration: Sendable {
         if metadata["creationTimestamp"] == nil { metadata["creationTimestamp"] = kept["creationTimestamp"] }
         if metadata["uid"]?.string ?? "" == "" { metadata["uid"] = kept["uid"] }
         object["metadata"] = metadata
-        if strategy.hasStatus {
+        if hasStatus {
             if target.isStatus { keepAllButStatus(&object, old) } else { object["status"] = old["status"] }
         }
         strategy.prepareForUpdate(&object, old: old, target: target)
-        if strategy.countsGenerations, contentChanged(object, old) {
+        if countsGenerations, contentChanged(object, old) {
             object.set("metadata", "generation", to: .int((kept["generation"]?.int ?? 0) + 1))
         }
     }

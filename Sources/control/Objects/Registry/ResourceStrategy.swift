@@ -53,14 +53,8 @@ public protocol ResourceStrategy: Sendable {
     /// An update may leave resourceVersion out.
     var allowsUnconditionalUpdate: Bool { get }
 
-    /// The object has a status that only /status may write.
-    var hasStatus: Bool { get }
-
     /// A new object may bring its status along (nodes register so); else it is dropped.
     var keepsStatusOnCreate: Bool { get }
-
-    /// Changes of anything outside metadata and status raise metadata.generation.
-    var countsGenerations: Bool { get }
 
     /// For a resource that shows another one's objects (see ResourceDeclaration.storage): there and back. Identity for
     /// all others.
@@ -87,9 +81,7 @@ extension ResourceStrategy {
     public func fromStorage(_ object: JSON) -> JSON { object }
     public var allowsCreateOnUpdate: Bool { false }
     public var allowsUnconditionalUpdate: Bool { true }
-    public var hasStatus: Bool { false }
     public var keepsStatusOnCreate: Bool { false }
-    public var countsGenerations: Bool { false }
     public func gracePeriod(_ object: JSON, requested: Int64?) -> Int64? { nil }
 }
 

@@ -19,6 +19,11 @@ public struct TableColumn: Sendable, Hashable {
         self.description = description
     }
 
+    /// Of kinds without a printer of their own.
+    static let plain = [
+        TableColumn(name: "Name", type: "string", format: "name"), TableColumn(name: "Created At", type: "date"),
+    ]
+
     init(declaration json: JSON) {
         self.init(
             name: json["name"]?.string ?? "", type: json["type"]?.string ?? "string",

@@ -3,8 +3,6 @@
 public struct DeploymentStrategy: ResourceStrategy {
     public init() {}
 
-    public var hasStatus: Bool { true }
-    public var countsGenerations: Bool { true }
     public func setDefaults(_ object: inout JSON) { Defaults.deployment(&object) }
 
     /// Labels are not written through /status.
@@ -27,8 +25,6 @@ public struct DeploymentStrategy: ResourceStrategy {
 public struct ReplicaSetStrategy: ResourceStrategy {
     public init() {}
 
-    public var hasStatus: Bool { true }
-    public var countsGenerations: Bool { true }
     public var fieldLabels: [String] { ["status.replicas"] }
 
     public func fieldValue(_ label: String, of object: JSON) -> String {

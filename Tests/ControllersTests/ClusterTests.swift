@@ -238,6 +238,49 @@ struct Cluster: Sendable {
         }
     }
 
+    /// Foreground: what has another owner stays, without the reference; the owner waits for the rest.
+    @Test func dependentsWithAnotherOwnerStay() async throws {
+        try await Cluster.run { cluster in
+            func make(_ name: String, owners: [JSON] = [], finalizers: [JSON] = []) async throws -> JSON {
+                var object: JSON = [
+                    "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": .string(name), "namespace": "default"],
+                ]
+                if !owners.isEmpty { object.set("metadata", "ownerReferences", to: .array(owners)) }
+                if !finalizers.isEmpty { object.set("metadata", "finalizers", to: .array(finalizers)) }
+                return try await cluster.client.create(.configMaps, object)
+            }
+            @Sendable func reference(_ owner: JSON) -> JSON {
+                [
+                    "apiVersion": "v1", "kind": "ConfigMap", "name": owner.at("metadata", "name") ?? "",
+                    "uid": owner.at("metadata", "uid") ?? "", "blockOwnerDeletion": true,
+                ]
+            }
+            let going = try await make("going")
+            let staying = try await make("staying")
+            _ = try await make("shared", owners: [reference(going), reference(staying)])
+            _ = try await make("own", owners: [reference(going)], finalizers: ["example.com/hold"])
+            try await cluster.eventually("the collector knows them") {
+                cluster.informers.informer(.configMaps).object(ObjectKey(namespace: "default", name: "own")) != nil
+            }
+            try await cluster.client.delete(
+                .configMaps, ObjectKey(namespace: "default", name: "going"),
+                DeleteOptions(propagationPolicy: "Foreground"))
+            try await cluster.eventually("its own dependent is going") {
+                try await cluster.get(.configMaps, "own")?.at("metadata", "deletionTimestamp") != nil
+            }
+            try await cluster.eventually("the shared one is let go") {
+                try await cluster.get(.configMaps, "shared")?.at("metadata", "ownerReferences")
+                    == [reference(staying)]
+            }
+            #expect(try await cluster.get(.configMaps, "going") != nil)
+            _ = try await cluster.client.patch(
+                .configMaps, ObjectKey(namespace: "default", name: "own"), .merge,
+                ["metadata": ["finalizers": .null]], subresource: nil)
+            try await cluster.eventually("the owner is gone") { try await cluster.get(.configMaps, "going") == nil }
+            #expect(try await cluster.get(.configMaps, "shared")?.at("metadata", "deletionTimestamp") == nil)
+        }
+    }
+
     @Test func aPodThatFitsNowhereSaysWhyAndRunsWhenItDoes() async throws {
         try await Cluster.run { cluster in
             _ = try await cluster.client.create(

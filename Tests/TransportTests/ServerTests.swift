@@ -353,6 +353,44 @@ extension TransportTests {
             }
         }
 
+        /// With a grace of an hour: streams and WebSockets are ended, not waited for.
+        @Test(.timeLimit(.minutes(1))) func shutdownEndsWatches() async throws {
+            let started = Promise<Bool>()
+            let upgraded = Promise<Bool>()
+            try await withServer { request in
+                if request.path == "/socket" {
+                    return .webSocket(subprotocol: "") { socket in
+                        upgraded.fulfil(true)
+                        for await _ in socket.messages {}
+                    }
+                }
+                return .stream(status: 200, headers: [:]) { sink in
+                    sink.write(Array("one".utf8))
+                    started.fulfil(true)
+                }
+            } _: { port, server in
+                async let watching: Void = talk(port) { client in
+                    try client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    #expect(try client.readHead().status == 200)
+                    #expect(try client.readChunk() == Array("one".utf8))
+                    #expect(try client.readChunk().isEmpty)
+                    #expect(try client.readToEnd().isEmpty)
+                }
+                async let socket: Void = talk(port) { client in
+                    try client.send(
+                        "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+                    #expect(try client.readHead().status == 101)
+                    // A close frame with code 1001, then the end.
+                    #expect(try client.read(4) == [0x88, 2, 0x03, 0xe9])
+                    #expect(try client.readToEnd().isEmpty)
+                }
+                _ = try await (started.get(), upgraded.get())
+                await server.shutdown(grace: .seconds(3600))
+                _ = try await (watching, socket)
+            }
+        }
+
         @Test func shutdownCutsWhatDoesNotEnd() async throws {
             let started = Promise<Bool>()
             let closed = Promise<Bool>()

@@ -30,7 +30,9 @@ enum Deletion: Equatable, Sendable {
         let finalizers = metadata?["finalizers"]?.strings ?? []
         let wanted = self.finalizers(finalizers, declaration, options)
         let waits = !wanted.isEmpty || !namespaceFinalizers(object, declaration).isEmpty
-        let grace = declaration.strategy.gracePeriod(object, requested: options.gracePeriodSeconds.map(Int64.init)) ?? 0
+        // A negative period means the shortest one that is one.
+        let requested = options.gracePeriodSeconds.map { $0 < 0 ? 1 : Int64($0) }
+        let grace = declaration.strategy.gracePeriod(object, requested: requested) ?? 0
 
         let isMarked = metadata?["deletionTimestamp"]?.string != nil
         let given = metadata?["deletionGracePeriodSeconds"]?.int ?? 0
@@ -102,7 +104,10 @@ extension APICore {
             request.name = key.name
             try Admission.admit(&request, self)
             let plan = Deletion.plan(old, declaration, options, now: .now())
-            if write.dryRun, plan != .alreadyGoing {
+            if write.dryRun {
+                if case .mark(let marked) = plan {
+                    return Deleted(object: Stored(unstored: marked, revision: current.revision), isGone: false)
+                }
                 return Deleted(object: Stored(unstored: old, revision: current.revision), isGone: plan == .remove)
             }
             do {
@@ -150,16 +155,39 @@ extension APICore {
             if filter.matches(object) { keys.append(ObjectKey(namespace: object.namespace, name: object.name)) }
             return true
         }
-        var deleted: [Stored] = []
-        for key in keys {
-            do {
-                deleted.append(try await delete(declaration, key, options, write).object)
-            } catch where error.isNotFound {
-                continue
+        // Several at a time, so that they share the store's transactions.
+        var deleted: [Stored?] = Array(repeating: nil, count: keys.count)
+        var failure: APIStatus?
+        await withTaskGroup(of: (Int, Result<Deleted, APIStatus>).self) { group in
+            var next = 0
+            func addOne() {
+                guard next < keys.count, failure == nil else { return }
+                let index = next
+                next += 1
+                group.addTask { [self, key = keys[index]] in
+                    do throws(APIStatus) {
+                        return (index, .success(try await delete(declaration, key, options, write)))
+                    } catch {
+                        return (index, .failure(error))
+                    }
+                }
+            }
+            for _ in 0..<APICore.deletesAtOnce { addOne() }
+            for await (index, result) in group {
+                switch result {
+                case .success(let gone): deleted[index] = gone.object
+                case .failure(let error) where error.isNotFound: break
+                case .failure(let error): failure = failure ?? error
+                }
+                addOne()
             }
         }
-        return deleted
+        if let failure { throw failure }
+        return deleted.compactMap { $0 }
     }
+
+    /// Deletes of one collection that are under way at the same time.
+    private static let deletesAtOnce = 64
 
     // MARK: - eviction
 

@@ -66,7 +66,17 @@ extension HTTPFront {
     }
 
     /// Kinds whose last delete answers with the object instead of a Status.
-    private static let answersWithObject: Set<ResourceID> = [.pods, .services, .serviceAccounts]
+    private static let answersWithObject: Set<ResourceID> = [
+        .pods, .services, .serviceAccounts,
+        ResourceID(group: "", version: "v1", resource: "persistentvolumes"),
+        ResourceID(group: "", version: "v1", resource: "persistentvolumeclaims"),
+        ResourceID(group: "", version: "v1", resource: "podtemplates"),
+        ResourceID(group: "", version: "v1", resource: "resourcequotas"),
+        ResourceID(group: "storage.k8s.io", version: "v1", resource: "csidrivers"),
+        ResourceID(group: "storage.k8s.io", version: "v1", resource: "csinodes"),
+        ResourceID(group: "storage.k8s.io", version: "v1", resource: "storageclasses"),
+        ResourceID(group: "storage.k8s.io", version: "v1", resource: "volumeattachments"),
+    ]
 
     func deleteCollection(_ call: Call) throws(APIStatus) -> HTTPReply {
         let (delete, write) = try deleteOptions(call)

@@ -77,12 +77,19 @@ enum Negotiation {
         case "application/yaml": return .yaml
         case "application/vnd.kubernetes.protobuf":
             // kubectl 1.37 sends it for `create KIND …` and has no other way to say the same.
-            throw APIStatus(
-                code: 415, reason: "UnsupportedMediaType",
-                message: "protobuf bodies are not implemented: use kubectl apply -f or create -f (add --dry-run=client "
-                    + "-o yaml to kubectl create to get the file) - accepted media types include: \(accepted.joined(separator: ", "))")
+            throw unsupported(
+                "protobuf bodies are not implemented: use kubectl apply -f or create -f (add --dry-run=client "
+                    + "-o yaml to kubectl create to get the file)")
+        case "application/cbor", "application/apply-patch+cbor":
+            throw unsupported("CBOR bodies are not implemented: send JSON or YAML")
         default: throw .unsupportedMediaType(accepted: accepted)
         }
+    }
+
+    private static func unsupported(_ what: String) -> APIStatus {
+        var status = APIStatus.unsupportedMediaType(accepted: accepted)
+        status.message = "\(what) - accepted media types include: \(accepted.joined(separator: ", "))"
+        return status
     }
 
     /// `application/json; charset=utf-8` → `application/json`

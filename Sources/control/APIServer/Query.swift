@@ -106,12 +106,7 @@ struct Query: Sendable {
     func deleteOptions(_ body: JSON?) throws(APIStatus) -> DeleteOptions {
         var options = DeleteOptions()
         if let body {
-            guard body.object != nil else { throw .badRequest("the body of a delete must be DeleteOptions") }
-            let kind = body["kind"]?.string ?? ""
-            guard kind.isEmpty || kind == "DeleteOptions" else {
-                throw .badRequest("decoded object cannot be converted to DeleteOptions")
-            }
-            options = DeleteOptions(body)
+            options = DeleteOptions(try Query.checked(body))
         } else {
             if let grace = try integer("gracePeriodSeconds") { options.gracePeriodSeconds = Int(grace) }
             options.propagationPolicy = self["propagationPolicy"] ?? ""
@@ -132,6 +127,20 @@ struct Query: Sendable {
             }
         }
         return options
+    }
+
+    /// DeleteOptions come in every group and version; what counts are the kind and the types of the fields.
+    private static func checked(_ body: JSON) throws(APIStatus) -> JSON {
+        guard body.object != nil else { throw .badRequest("the body of a delete must be DeleteOptions") }
+        let kind = body["kind"]?.string ?? ""
+        guard kind.isEmpty || kind == "DeleteOptions" else {
+            throw .badRequest("decoded object cannot be converted to DeleteOptions")
+        }
+        let gvk = GroupVersionKind(group: "", version: "v1", kind: "DeleteOptions")
+        guard let schema = Registry.schema(of: gvk) else { return body }
+        var body = body
+        body["apiVersion"] = nil
+        return try ResourceDeclaration.shape(body, gvk, schema, [], .ignore).object
     }
 
     static func invalid(_ kind: String, _ error: FieldError) -> APIStatus {

@@ -86,7 +86,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is CloseWhenIdle {
             closing = true
-            if case .idle = state { context.close(promise: nil) }
+            if let sink { end(sink, context) } else if case .idle = state { context.close(promise: nil) }
             return
         }
         if let event = event as? ChannelEvent, event == .inputClosed, case .idle = state {
@@ -94,6 +94,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Ends an endless answer (a watch, a followed log) because the server stops. A client that does not read what is
+    /// still on its way is cut.
+    private func end(_ sink: ChannelSink, _ context: ChannelHandlerContext) {
+        arm(Self.lingerTime, context)
+        sink.finish()
     }
 
     /// Closes the connection unless re-armed or cancelled within `timeout`.
@@ -292,6 +299,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         self.sink = sink
         start(sink)
+        if closing { end(sink, context) }
     }
 
     // MARK: - WebSocket

@@ -169,7 +169,8 @@ public final class HTTPServer: Sendable {
         connections.add(channel)
     }
 
-    /// Stops listening at once, lets answers under way finish for at most `grace`, then closes every connection.
+    /// Stops listening at once, ends endless answers and WebSockets, lets the other answers under way finish for at
+    /// most `grace`, then closes every connection.
     public func shutdown(grace: Duration) async {
         let channel = listener.withLock { listener in
             defer { listener = nil }

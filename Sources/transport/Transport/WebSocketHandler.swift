@@ -69,6 +69,13 @@ final class WebSocketHandler: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is CloseWhenIdle else { return context.fireUserInboundEventTriggered(event) }
+        let connection = connection
+        // 1001: going away (RFC 6455, 7.4.1).
+        Task { await connection.close(code: 1001) }
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         defer { connection.finish() }
         let channel = context.channel

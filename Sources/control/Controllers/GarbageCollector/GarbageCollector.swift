@@ -63,7 +63,7 @@ struct GarbageCollector: Controller {
         guard let node else { return .done }
         if node.deleting {
             if node.finalizers.contains("orphan") {
-                for dependent in dependents { try await forget(owner: uid, in: dependent) }
+                for dependent in dependents { try await forget(owners: [uid], in: dependent) }
                 try await lift("orphan", of: node)
             } else if node.finalizers.contains("foregroundDeletion") {
                 try await deleteForeground(node, dependents)
@@ -75,26 +75,33 @@ struct GarbageCollector: Controller {
     }
 
     private func deleteForeground(_ node: OwnerGraph.Node, _ dependents: [OwnerGraph.Node]) async throws(APIStatus) {
+        for dependent in dependents where !dependent.deleting { try await collect(dependent) }
         let blocking = dependents.filter { $0.owners.contains { $0.uid == node.id.uid && $0.blocks } }
-        for dependent in dependents where !dependent.deleting {
-            try await delete(dependent, "Foreground")
-        }
         if blocking.isEmpty { try await lift("foregroundDeletion", of: node) }
     }
 
-    /// Deletes an object all of whose owners are gone; an owner that is going in the foreground counts as gone
-    /// for what it blocks on.
+    /// What becomes of an object by its owners: one that stays keeps it (and the others are forgotten); when all are
+    /// gone, or going in the foreground, it is deleted, in the foreground too when it has dependents of its own.
     private func collect(_ node: OwnerGraph.Node) async throws(APIStatus) {
         guard !node.owners.isEmpty else { return }
-        var gone: [OwnerGraph.Owner] = []
+        var gone: Set<String> = []
+        var waiting: Set<String> = []
         for owner in node.owners {
-            if try await !exists(owner, for: node) { gone.append(owner) }
+            if graph.value.withLock({ $0.nodes[owner.uid]?.isDeletingDependents ?? false }) {
+                waiting.insert(owner.uid)
+            } else if try await !exists(owner, for: node) {
+                gone.insert(owner.uid)
+            }
         }
-        guard !gone.isEmpty else { return }
-        if gone.count == node.owners.count {
-            try await delete(node, "Background")
+        guard !gone.isEmpty || !waiting.isEmpty else { return }
+        if gone.count + waiting.count < Set(node.owners.map(\.uid)).count {
+            try await forget(owners: gone.union(waiting), in: node)
+        } else if !waiting.isEmpty, graph.value.withLock({ !$0.dependents(of: node.id.uid).isEmpty }) {
+            try await delete(node, "Foreground")
+        } else if node.finalizers.contains("orphan") {
+            try await delete(node, "Orphan")
         } else {
-            for owner in gone { try await forget(owner: owner.uid, in: node) }
+            try await delete(node, node.finalizers.contains("foregroundDeletion") ? "Foreground" : "Background")
         }
     }
 
@@ -127,11 +134,17 @@ struct GarbageCollector: Controller {
         }
     }
 
-    private func forget(owner uid: String, in node: OwnerGraph.Node) async throws(APIStatus) {
-        let patch: JSON = ["metadata": ["ownerReferences": [["$patch": "delete", "uid": .string(uid)]], "uid": .string(node.id.uid)]]
+    /// Takes owner references off; the object's version is the precondition, so that nobody else's are lost.
+    private func forget(owners: Set<String>, in node: OwnerGraph.Node) async throws(APIStatus) {
         do throws(APIStatus) {
-            _ = try await client.patch(node.id.resource, node.id.key, .strategic, patch, subresource: nil)
-        } catch where error.code == 404 || error.code == 409 {
+            var object = try await client.get(node.id.resource, node.id.key)
+            guard object["metadata"]?["uid"]?.string == node.id.uid else { return }
+            let references = object["metadata"]?["ownerReferences"]?.array ?? []
+            let left = references.filter { !owners.contains($0["uid"]?.string ?? "") }
+            guard left.count < references.count else { return }
+            object.set("metadata", "ownerReferences", to: left.isEmpty ? nil : .array(left))
+            _ = try await client.update(node.id.resource, object)
+        } catch where error.code == 404 {
             return
         }
     }

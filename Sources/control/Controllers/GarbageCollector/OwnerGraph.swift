@@ -26,6 +26,9 @@ struct OwnerGraph {
         let owners: [Owner]
         let deleting: Bool
         let finalizers: [String]
+
+        /// It goes in the foreground: after its dependents.
+        var isDeletingDependents: Bool { deleting && finalizers.contains("foregroundDeletion") }
     }
 
     private(set) var nodes: [String: Node] = [:]

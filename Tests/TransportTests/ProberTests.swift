@@ -50,7 +50,7 @@ extension TransportTests {
 
         @Test func silenceRefusalAndBreakingOffAreFailures() async throws {
             let begun = Promise<Bool>()
-            let closed = try await withServer { request in
+            try await withServer { request in
                 if request.path == "/begun" { begun.fulfil(true) }
                 return .deferred {
                     try? await Task.sleep(for: .seconds(60))
@@ -67,8 +67,9 @@ extension TransportTests {
                 await server.shutdown(grace: .zero)
                 let end = await broken
                 #expect(end == .failure("Get \"http://127.0.0.1:\(port)/begun\": EOF"))
-                return port
             }
+            let refusing = try DeafPort(.refusing)
+            let closed = refusing.number
             let refused = "dial tcp 127.0.0.1:\(closed): connect: connection refused"
             for _ in 0..<20 {
                 let plain = await get(closed)
@@ -77,9 +78,9 @@ extension TransportTests {
                     await get(closed, scheme: "HTTPS") == .failure("Get \"https://127.0.0.1:\(closed)/\": \(refused)"))
             }
             #expect(await prober.tcp(host: "127.0.0.1", port: closed, timeout: .seconds(20)) == refused)
-            // Nobody has this address (RFC 5737): silent or unreachable, as the routes have it.
-            let nowhere = await prober.tcp(host: "192.0.2.1", port: 80, timeout: .milliseconds(300))
-            #expect(nowhere?.hasPrefix("dial tcp 192.0.2.1:80: ") == true)
+            let silent = try DeafPort(.silent)
+            let nowhere = await prober.tcp(host: "127.0.0.1", port: silent.number, timeout: .milliseconds(300))
+            #expect(nowhere?.hasPrefix("dial tcp 127.0.0.1:\(silent.number): ") == true)
             let six = await prober.tcp(host: "::1", port: closed, timeout: .seconds(20))
             #expect(six?.hasPrefix("dial tcp [::1]:\(closed): ") == true)
         }

@@ -10,8 +10,7 @@ import System
 import Testing
 import Transport
 
-/// One after the other: a child that a test is just starting holds every descriptor until its exec, so a port that
-/// another test has closed would still accept.
+/// One after the other: they count on answering within their deadlines.
 @Suite(.serialized) enum TransportTests {}
 
 struct Handler: HTTPHandler {
@@ -59,6 +58,52 @@ func talk<T: Sendable>(_ port: Int, _ body: @escaping @Sendable (Client) throws 
 }
 
 struct Ended: Error {}
+
+/// A port on loopback that does not answer, held for as long as this lives so that nobody else gets it.
+///
+/// Refusing is done by a socket that never listens: a closed listener may live on for a moment, in a child that another
+/// test is just starting. Silent is one whose queue is full and stays so: no address outside this machine is silent for
+/// certain, its gateway may refuse or accept for it.
+final class DeafPort {
+    enum Manner { case refusing, silent }
+
+    let number: Int
+    private var descriptors: [Int32] = []
+
+    init(_ manner: Manner) throws {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let socket = Self.socket()
+        descriptors = [socket]
+        let made = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, length) == 0 && (manner == .refusing || listen(socket, 0) == 0)
+                    && getsockname(socket, $0, &length) == 0
+            }
+        }
+        number = Int(UInt16(bigEndian: address.sin_port))
+        guard made else { throw SystemError("bind", "a deaf port", Errno(errno)) }
+        guard manner == .silent else { return }
+        // A backlog of 0 holds one connection; the second one finds the queue full.
+        for _ in 0..<2 {
+            let filler = Self.socket()
+            descriptors.append(filler)
+            _ = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(filler, $0, length) }
+            }
+        }
+    }
+
+    private static func socket() -> Int32 {
+        Glibc.socket(
+            AF_INET,
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+    }
+
+    deinit { for descriptor in descriptors { Glibc.close(descriptor) } }
+}
 
 /// One blocking connection; a read that waits for 20 seconds fails.
 final class Client {

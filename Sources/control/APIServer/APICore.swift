@@ -15,14 +15,14 @@ internal import Synchronization
 internal import System
 
 final class APICore: Sendable {
-    let registry: Registry
     let configuration: APIServerConfiguration
     let store: any ObjectStore
     let logger: Logger
     let group = CacheGroup()
     let addresses: ServiceAddresses
-    private let caches: [ResourceID: WatchCache]
-    private let byStorage: [String: WatchCache]
+    private let current: Mutex<Served>
+    /// Held while changes go into the caches and while the set of caches changes: no change falls between.
+    private let applying = Mutex(())
     /// Trees of writes that are being committed, so that caches and in-process watchers need not parse them again.
     private let pending = Mutex<[StoreKey: [(value: EncodedObject, tree: JSON)]]>([:])
     private let ready = Atomic<Bool>(false)
@@ -30,19 +30,26 @@ final class APICore: Sendable {
 
     init(store: any ObjectStore, registry: Registry, configuration: APIServerConfiguration, logger: Logger) {
         self.store = store
-        self.registry = registry
         self.configuration = configuration
         self.logger = logger
         addresses = ServiceAddresses(ranges: configuration.serviceCIDRs, nodePorts: configuration.nodePorts)
-        var caches: [ResourceID: WatchCache] = [:]
-        var byStorage: [String: WatchCache] = [:]
-        for declaration in registry.declarations where declaration.storage == declaration.id && declaration.isStored {
-            let cache = WatchCache(declaration, group: group)
-            caches[declaration.id] = cache
-            byStorage[APICore.storeName(declaration.id)] = cache
+        let host = configuration.advertiseAddress
+        let address = host.isV6 ? "[\(host)]:\(configuration.port)" : "\(host):\(configuration.port)"
+        current = Mutex(Served(registry, group: group, serverAddress: address))
+    }
+
+    /// What is offered now. A request takes what it needs from one snapshot.
+    var served: Served { current.withLock { $0 } }
+    var registry: Registry { served.registry }
+
+    /// Swaps in another snapshot; `make` is given the present one, while no change goes into any cache.
+    func serve(_ make: (Served) -> Served) {
+        applying.withLock { _ in
+            let old = served
+            let new = make(old)
+            current.withLock { $0 = new }
+            for (name, cache) in old.byStorage where new.byStorage[name] !== cache { cache.close() }
         }
-        self.caches = caches
-        self.byStorage = byStorage
     }
 
     var isReady: Bool { ready.load(ordering: .acquiring) }
@@ -63,10 +70,13 @@ final class APICore: Sendable {
         // A store that cannot tell its history just makes watchers start over.
         let known = (try? await store.changes(after: floor)) ?? []
         for change in known { history[change.key.resource, default: []].append(change) }
+        let byStorage = served.byStorage
         var loaded: [String: [CachedObject]] = [:]
         for object in objects {
             guard let cache = byStorage[object.key.resource] else {
-                logger.warning("stored object of a resource that is not served", metadata: ["key": "\(object.key)"])
+                logger.warning(
+                    "stored object of a resource that is not served; it stays in the store",
+                    metadata: ["key": "\(object.key)"])
                 continue
             }
             guard let tree = try? JSON.parse(object.bytes) else {
@@ -74,9 +84,7 @@ final class APICore: Sendable {
             }
             if cache.declaration.id == .services { addresses.observe(old: nil, new: tree) }
             loaded[object.key.resource, default: []].append(
-                CachedObject(
-                    key: object.key, revision: object.revision, value: object.value, tree: tree,
-                    selectable: cache.selectable))
+                cache.object(object.key, revision: object.revision, value: object.value, tree: tree))
         }
         for (name, cache) in byStorage {
             // Only what is written through has a history that outlives the process.
@@ -90,9 +98,9 @@ final class APICore: Sendable {
 
     private func event(_ change: Change, _ cache: WatchCache) -> CacheEvent {
         func cached(_ value: EncodedObject, _ revision: UInt64) -> CachedObject {
-            CachedObject(
-                key: change.key, revision: revision, value: value,
-                tree: (try? JSON.parse(value.joined(revision))) ?? .null, selectable: cache.selectable)
+            cache.object(
+                change.key, revision: revision, value: value,
+                tree: (try? JSON.parse(value.joined(revision))) ?? .null)
         }
         return CacheEvent(
             revision: change.revision, object: change.kind == .put ? cached(change.value, change.revision) : nil,
@@ -101,6 +109,11 @@ final class APICore: Sendable {
 
     /// The store's writer thread: changes, after their fsync, in order.
     private func take(_ changes: [Change]) {
+        applying.withLock { _ in apply(changes, served.byStorage) }
+        if let last = changes.last { group.advance(to: last.revision) }
+    }
+
+    private func apply(_ changes: [Change], _ byStorage: [String: WatchCache]) {
         for change in changes {
             guard let cache = byStorage[change.key.resource] else { continue }
             var tree: JSON?
@@ -115,7 +128,6 @@ final class APICore: Sendable {
             }
             cache.apply(change, tree: tree)
         }
-        if let last = changes.last { group.advance(to: last.revision) }
     }
 
     // MARK: - Reading
@@ -126,8 +138,8 @@ final class APICore: Sendable {
     }
 
     func cache(_ declaration: ResourceDeclaration) throws(APIStatus) -> WatchCache {
-        guard let cache = caches[declaration.storage] else { throw .methodNotAllowed(declaration.id, "get") }
-        return cache
+        if let cache = served.cache(declaration.storage) { return cache }
+        throw .methodNotAllowed(declaration.id, "get")
     }
 
     func object(_ declaration: ResourceDeclaration, _ key: ObjectKey) throws(APIStatus) -> CachedObject {
@@ -139,10 +151,10 @@ final class APICore: Sendable {
 
     /// For admission: nil when there is no such object or resource.
     func peek(_ id: ResourceID, namespace: String = "", name: String) -> CachedObject? {
-        caches[id]?.object(namespace: namespace, name: name)
+        served.cache(id)?.object(namespace: namespace, name: name)
     }
 
-    var allCaches: [WatchCache] { Array(caches.values) }
+    var allCaches: [WatchCache] { Array(served.byStorage.values) }
 
     /// The caches' upkeep, called about once a minute: old changes are forgotten, quiet watches get a bookmark.
     func tick() {

@@ -34,10 +34,7 @@ public final class APIServer: HTTPHandler {
                 },
             ], logger: logger)
         self.core = core
-        let host = configuration.advertiseAddress
-        let address = host.isV6 ? "[\(host)]:\(configuration.port)" : "\(host):\(configuration.port)"
-        front = HTTPFront(
-            core: core, documents: Documents(registry, serverAddress: address), health: health, node: nodeBackend, logger: logger)
+        front = HTTPFront(core: core, health: health, node: nodeBackend, logger: logger)
     }
 
     /// Opens the store, fills the caches and makes the bootstrap objects. Once.

@@ -60,6 +60,8 @@ final class ClientWatcher: WatchReceiver {
         if go { _ = yield(delivery.event) { delivery.tree($0) } }
     }
 
+    func end() { continuation.finish() }
+
     /// False when the client has fallen too far behind and is cut.
     private func yield(_ event: CacheEvent, tree: (WatchEvent.Kind) -> JSON) -> Bool {
         guard let kind = event.kind(for: filter) else { return true }

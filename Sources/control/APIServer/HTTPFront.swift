@@ -12,7 +12,6 @@ internal import System
 
 struct HTTPFront: Sendable {
     let core: APICore
-    let documents: Documents
     let health: Health
     let node: any NodeBackend
     let logger: Logger
@@ -58,7 +57,7 @@ struct HTTPFront: Sendable {
 
     private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
         if let reply = health.reply(path, query) { return .response(reply) }
-        if let reply = try documents.reply(path, request) { return .response(reply) }
+        if let reply = try core.served.documents.reply(path, request) { return .response(reply) }
         return .response(Responses.noSuchPath)
     }
 

@@ -223,6 +223,9 @@ final class StreamWatcher: WatchReceiver {
         finish()
     }
 
+    /// A watch that is pumping finds the cache closed.
+    func end() { finish() }
+
     func finish() {
         close()
         sink.finish()

@@ -20,6 +20,8 @@ internal import Synchronization
 /// Gets changes. Called on the store's writer thread: must not block.
 protocol WatchReceiver: AnyObject, Sendable {
     func deliver(_ delivery: Delivery)
+    /// The cache was replaced or its resource is gone: the watch ends, and its client asks again.
+    func end()
 }
 
 final class WatchCache: Sendable {
@@ -30,6 +32,7 @@ final class WatchCache: Sendable {
         var floor: UInt64 = 0
         var last: UInt64 = 0
         var receivers: [any WatchReceiver] = []
+        var isClosed = false
     }
 
     let declaration: ResourceDeclaration
@@ -45,6 +48,11 @@ final class WatchCache: Sendable {
         self.declaration = declaration
         self.group = group
         selectable = SelectableFields(declaration.strategy)
+    }
+
+    /// An object as this cache holds it.
+    func object(_ key: StoreKey, revision: UInt64, value: EncodedObject, tree: JSON) -> CachedObject {
+        CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable)
     }
 
     // MARK: - Writing (store's opener and writer thread)
@@ -68,9 +76,8 @@ final class WatchCache: Sendable {
         var object: CachedObject?
         if change.kind == .put {
             if parsed == nil { parsed = try? JSON.parse(change.bytes) }
-            object = CachedObject(
-                key: change.key, revision: change.revision, value: change.value, tree: parsed ?? .null,
-                selectable: selectable)
+            object = self.object(
+                change.key, revision: change.revision, value: change.value, tree: parsed ?? .null)
         }
         let fresh = object
         let key = CachedObject.tableKey(namespace: change.key.namespace, name: change.key.name)
@@ -157,7 +164,7 @@ final class WatchCache: Sendable {
         return state.withLock { state in
             let current = max(applied, state.last)
             if position > current { return .future(current: current) }
-            if position < state.floor { return .tooOld(floor: state.floor) }
+            if position < state.floor || state.isClosed { return .tooOld(floor: state.floor) }
             if let last = state.ring.last, last.revision > position {
                 let start = firstIndex(state.ring, after: position)
                 return .behind(Array(state.ring[start..<min(start + limit, state.ring.count)]))
@@ -166,6 +173,16 @@ final class WatchCache: Sendable {
             ready()
             return .live
         }
+    }
+
+    /// Ends every watch; later ones are told to start over.
+    func close() {
+        let receivers = state.withLock { state in
+            state.isClosed = true
+            defer { state.receivers = [] }
+            return state.receivers
+        }
+        for receiver in receivers { receiver.end() }
     }
 
     func remove(_ receiver: any WatchReceiver) {

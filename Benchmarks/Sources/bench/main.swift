@@ -14,6 +14,7 @@ let measurements: [Measurement] = [
     .idle,
     .supervisor,
     .podStart,
+    .readiness,
     .containerStart,
 ]
 

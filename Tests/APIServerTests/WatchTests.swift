@@ -62,6 +62,81 @@ private func version(_ event: JSON) -> UInt64 {
         #expect(wrong.status == 422)
     }
 
+    @Test func initialEventsAreAChoice() async throws {
+        let api = try await TestServer()
+        _ = await api.send("POST", url, configMap("a"))
+        let rule = "&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+        let now = api.watch(url + "?watch=true&sendInitialEvents=false" + rule)
+        let without = api.watch(
+            url + "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0")
+        let created = await api.send("POST", url, configMap("b"))
+        #expect(try await now.events(atLeast: 1).map(name) == ["b"])
+        #expect(try await without.events(atLeast: 2).map(name).suffix(1) == ["b"])
+        let future = await api.send("GET", url + "?watch=true&sendInitialEvents=true&resourceVersion=99999999" + rule)
+        #expect(future.status == 504)
+        let fresh = api.watch(url + "?watch=true&sendInitialEvents=true&resourceVersion=\(created.version)" + rule)
+        let events = try await fresh.events(atLeast: 3)
+        #expect(events.last?["type"] == "BOOKMARK")
+        #expect(version(events[events.count - 1]) >= UInt64(created.version) ?? 0)
+        for sink in [now, without, fresh] { sink.finish() }
+    }
+
+    @Test func oneName() async throws {
+        let api = try await TestServer()
+        _ = await api.send("POST", url, configMap("a"))
+        _ = await api.send("POST", url, configMap("b"))
+        let sink = api.watch(url + "?watch=true&fieldSelector=metadata.name=b")
+        #expect(try await sink.events(atLeast: 1).map(name) == ["b"])
+        _ = await api.send("PUT", url + "/a", configMap("a", ["x": "y"]))
+        _ = await api.send("PUT", url + "/b", configMap("b", ["x": "y"]))
+        _ = await api.send("DELETE", url + "/a")
+        _ = await api.send("DELETE", url + "/b")
+        let events = try await sink.events(atLeast: 3)
+        #expect(events.compactMap { $0["type"]?.string } == ["ADDED", "MODIFIED", "DELETED"])
+        #expect(events.allSatisfy { name($0) == "b" })
+        sink.finish()
+        let nodes = api.watch("/api/v1/namespaces?watch=true&fieldSelector=metadata.name=prod")
+        await api.namespace("test")
+        await api.namespace("prod")
+        #expect(try await nodes.events(atLeast: 1).map(name) == ["prod"])
+        nodes.finish()
+    }
+
+    /// At its end a watch says how far it is, so that its client resumes from there.
+    @Test func timedOutWatchesEndWithABookmark() async throws {
+        let api = try await TestServer()
+        let list = await api.send("GET", url)
+        let sink = api.watch(
+            url + "?watch=true&timeoutSeconds=1&allowWatchBookmarks=true&resourceVersion=\(list.version)")
+        await api.namespace("elsewhere")
+        let events = try await sink.events(atLeast: 1)
+        #expect(events.count == 1 && events[0]["type"] == "BOOKMARK")
+        #expect(version(events[0]) > UInt64(list.version) ?? 0)
+        for _ in 0..<1000 where !sink.isFinished { try await Task.sleep(for: .milliseconds(2)) }
+        #expect(sink.isFinished)
+    }
+
+    @Test func tablesAndMetadata() async throws {
+        let api = try await TestServer()
+        let list = await api.send("GET", url)
+        let query = url + "?watch=true&resourceVersion=\(list.version)"
+        let table = api.watch(query, headers: ["Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"])
+        let metadata = api.watch(
+            query, headers: ["Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"])
+        _ = await api.send("POST", url, configMap("a"))
+        _ = await api.send("DELETE", url + "/a")
+        let rows = try await table.events(atLeast: 2)
+        #expect(rows[0].at("object", "kind") == "Table")
+        #expect(rows[0].at("object", "columnDefinitions")?.array?.isEmpty == false)
+        #expect(rows[1].at("object", "columnDefinitions") == .null)
+        #expect(rows[1].at("object", "rows")?[0]?.at("object", "kind") == "PartialObjectMetadata")
+        let partial = try await metadata.events(atLeast: 2)
+        #expect(partial.compactMap { $0["type"]?.string } == ["ADDED", "DELETED"])
+        #expect(partial[0].at("object", "kind") == "PartialObjectMetadata" && partial[0].at("object", "data") == nil)
+        table.finish()
+        metadata.finish()
+    }
+
     @Test func selectorsTurnModifiedAround() async throws {
         let api = try await TestServer()
         let list = await api.send("GET", url)

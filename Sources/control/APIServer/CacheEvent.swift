@@ -12,12 +12,16 @@
 
 internal import Client
 internal import Objects
+internal import Store
 
 struct CacheEvent: Sendable {
     let revision: UInt64
     /// nil when the change deleted it.
     let object: CachedObject?
     let previous: CachedObject?
+
+    /// Bytes that the event keeps in memory after the object has moved on.
+    var keptBytes: Int { previous?.value.count ?? 0 }
 
     /// What a watcher with this filter gets, if anything.
     func kind(for filter: ObjectFilter) -> WatchEvent.Kind? {
@@ -50,6 +54,14 @@ struct ObjectFilter: Sendable {
 
     var hasSelectors: Bool { labels != nil || fields != nil }
 
+    /// The smallest part of the resource that holds everything the filter lets through.
+    func scope(_ declaration: ResourceDeclaration) -> WatchScope {
+        let name = fields?.requirements.first { $0.equal && $0.field == "metadata.name" }?.value
+        guard declaration.isNamespaced else { return name.map { .object($0) } ?? .all }
+        guard let namespace else { return .all }
+        return name.map { .object(CachedObject.tableKey(namespace: namespace, name: $0)) } ?? .namespace(namespace)
+    }
+
     func matches(_ object: CachedObject) -> Bool {
         if let namespace, object.namespace != namespace { return false }
         if let labels, !labels.matches(object.labels) { return false }
@@ -74,13 +86,15 @@ struct ObjectFilter: Sendable {
 /// when the first watcher needs it and shared by all others.
 final class Delivery {
     let event: CacheEvent
-    private var frames: [FrameKey: [UInt8]] = [:]
+    /// A handful at most: a search beats hashing.
+    private var frames: [Frame] = []
     private var trees: [Bool: JSON] = [:]
 
-    private struct FrameKey: Hashable {
+    private struct Frame {
         let kind: WatchEvent.Kind
         let view: WatchView
         let resource: ResourceID
+        let bytes: [UInt8]
     }
 
     /// `tree`: the new object, when the writer has it at hand.
@@ -90,11 +104,13 @@ final class Delivery {
     }
 
     func frame(_ kind: WatchEvent.Kind, _ view: WatchView, _ views: ObjectViews) -> [UInt8] {
-        let key = FrameKey(kind: kind, view: view, resource: views.declaration.id)
-        if let frame = frames[key] { return frame }
-        let frame = views.frame(kind, event.subject(kind), revision: event.revision, view)
-        frames[key] = frame
-        return frame
+        for frame in frames
+        where frame.kind == kind && frame.view == view && frame.resource == views.declaration.id {
+            return frame.bytes
+        }
+        let bytes = views.frame(kind, event.subject(kind), revision: event.revision, view)
+        frames.append(Frame(kind: kind, view: view, resource: views.declaration.id, bytes: bytes))
+        return bytes
     }
 
     func tree(_ kind: WatchEvent.Kind) -> JSON {

@@ -11,6 +11,7 @@ final class ClientWatcher: WatchReceiver {
     /// Events a client may be behind before it is cut and has to list again.
     static let limit = 10_000
 
+    let scope: WatchScope
     private let cache: WatchCache
     private let declaration: ResourceDeclaration
     private let filter: ObjectFilter
@@ -24,6 +25,7 @@ final class ClientWatcher: WatchReceiver {
         self.cache = cache
         self.declaration = declaration
         self.filter = filter
+        scope = filter.scope(cache.declaration)
         self.continuation = continuation
         position = Mutex(0)
     }

@@ -151,7 +151,7 @@ extension APICore {
     ) async throws(APIStatus) -> [Stored] {
         let (table, _) = try cache(declaration).snapshot()
         var keys: [ObjectKey] = []
-        table.scan(prefix: filter.namespace.map { "\($0)/" } ?? "") { object in
+        table.scan(filter.scope(declaration)) { object in
             if filter.matches(object) { keys.append(ObjectKey(namespace: object.namespace, name: object.name)) }
             return true
         }

@@ -133,6 +133,11 @@ struct HTTPFront: Sendable {
     // MARK: - Reads
 
     private func get(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let wanted = try APIStatus.revision(call.query["resourceVersion"] ?? "")
+        if wanted > 0 {
+            let current = try core.cache(call.declaration).snapshot().revision
+            if wanted > current { throw .tooLargeResourceVersion(wanted, current: current) }
+        }
         let object = try core.object(call.declaration, call.key)
         if call.isPlain {
             return .response(
@@ -146,21 +151,43 @@ struct HTTPFront: Sendable {
     private func list(_ call: Call) throws(APIStatus) -> HTTPReply {
         let cache = try core.cache(call.declaration)
         let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
-        let page = try core.list(call.declaration, filter, try call.query.listOptions())
+        let options = try call.query.listOptions()
+        let include = try self.include(call)
+        // More than an event loop should do between two connections: thousands of objects to look at or to parse.
+        let looks = filter.hasSelectors || options.limit == 0 ? cache.count : min(options.limit, cache.count)
+        guard looks > (call.isPlain ? 4096 : 64), filter.scope(call.declaration).isWide else {
+            return .response(try list(call, filter, options, include))
+        }
+        return .deferred {
+            do throws(APIStatus) {
+                return .response(try list(call, filter, options, include))
+            } catch {
+                return .response(Responses.failure(error))
+            }
+        }
+    }
+
+    private func list(
+        _ call: Call, _ filter: ObjectFilter, _ options: ListOptions, _ include: IncludeObject
+    ) throws(APIStatus) -> HTTPResponse {
+        let page = try core.list(call.declaration, filter, options)
         if call.isPlain {
-            return .response(
-                HTTPResponse(
-                    status: 200, headers: Responses.headers(call.negotiated), body: page.pieces(call.declaration)))
+            return HTTPResponse(
+                status: 200, headers: Responses.headers(call.negotiated), body: page.pieces(call.declaration))
         }
         let views = ObjectViews(call.declaration)
-        let json = page.json(views, call.negotiated.representation, include: try include(call))
-        return .response(Responses.json(200, json, call.negotiated))
+        let json = page.json(views, call.negotiated.representation, include: include)
+        return Responses.json(200, json, call.negotiated)
     }
 
     private func watch(_ call: Call) throws(APIStatus) -> HTTPReply {
         let cache = try core.cache(call.declaration)
         let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
         let options = try WatchOptions(call.query)
+        if case .initial = options.start {
+            let current = cache.snapshot().revision
+            if options.revision > current { throw .tooLargeResourceVersion(options.revision, current: current) }
+        }
         let view = WatchView(representation: call.negotiated.representation, include: try include(call))
         var headers = Responses.headers(call.negotiated)
         headers["Content-Type"] = "application/json;stream=watch"
@@ -200,11 +227,12 @@ struct HTTPFront: Sendable {
 struct WatchOptions {
     let start: StreamWatcher.Start
     let bookmarks: Bool
+    /// The client's resourceVersion; 0 for none.
+    let revision: UInt64
     let timeout: Duration
 
     init(_ query: Query) throws(APIStatus) {
         bookmarks = query.flag("allowWatchBookmarks")
-        let version = query["resourceVersion"] ?? ""
         let match = query["resourceVersionMatch"] ?? ""
         let initial = query["sendInitialEvents"] != nil
         if initial, match != "NotOlderThan" {
@@ -221,17 +249,13 @@ struct WatchOptions {
                     FieldPath("resourceVersionMatch"),
                     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
         }
-        var revision: UInt64 = 0
-        if !version.isEmpty {
-            guard let parsed = UInt64(version) else {
-                throw .badRequest("invalid resource version \"\(version)\"")
-            }
-            revision = parsed
-        }
+        revision = try APIStatus.revision(query["resourceVersion"] ?? "")
         if query.flag("sendInitialEvents") {
             start = .initial(bookmark: bookmarks)
+        } else if revision > 0 {
+            start = .after(revision)
         } else {
-            start = revision == 0 && !initial ? .initial(bookmark: false) : .after(revision)
+            start = initial ? .now : .initial(bookmark: false)
         }
         if let seconds = try query.integer("timeoutSeconds"), seconds > 0 {
             timeout = .seconds(seconds)

@@ -2,8 +2,8 @@
 //
 // What a resourceVersion means follows "API concepts": none or 0 is the newest (the cache is never behind an
 // acknowledged write), NotOlderThan waits for nothing because nothing newer can exist, Exact and `continue` read the
-// table as it was, which the ring of changes allows for five minutes. After that: 410, with a token to go on
-// inconsistently.
+// table as it was. The cache keeps the tables that continue tokens name (a snapshot costs a reference), and makes
+// others by undoing its ring of changes; both for five minutes. After that: 410, with a token to go on inconsistently.
 
 internal import Client
 internal import HTTP
@@ -52,10 +52,10 @@ extension APICore {
     ) throws(APIStatus) -> ListPage {
         let cache = try cache(declaration)
         let (table, revision, after) = try snapshot(cache, options)
-        let prefix = filter.namespace.map { "\($0)/" } ?? ""
         var objects: [CachedObject] = []
+        if options.limit > 0 { objects.reserveCapacity(min(options.limit, 1024)) }
         var isCut = false
-        table.scan(prefix: prefix, after: after) { object in
+        table.scan(filter.scope(declaration), after: after) { object in
             guard filter.matches(object) else { return true }
             if options.limit > 0, objects.count == options.limit {
                 isCut = true
@@ -67,6 +67,7 @@ extension APICore {
         guard isCut, let last = objects.last else {
             return ListPage(objects: objects, revision: revision, continuation: "", remaining: nil)
         }
+        cache.keep(table, at: revision)
         var remaining: Int?
         if !filter.hasSelectors {
             // "0" follows "/": the first key behind the namespace.
@@ -85,6 +86,9 @@ extension APICore {
             guard let token = ContinueToken(options.continuation) else {
                 throw .badRequest("continue key is not valid: it was not given out by this server")
             }
+            guard options.resourceVersion.isEmpty || options.resourceVersion == "0" else {
+                throw .badRequest("specifying resource version is not allowed when using continue")
+            }
             if token.revision == 0 {
                 let (table, revision) = cache.snapshot()
                 return (table, revision, token.after)
@@ -102,13 +106,13 @@ extension APICore {
             return (table, token.revision, token.after)
         }
         let (table, revision) = cache.snapshot()
-        if options.resourceVersion.isEmpty || options.resourceVersion == "0" { return (table, revision, nil) }
-        guard let wanted = UInt64(options.resourceVersion) else {
-            throw .badRequest("invalid resource version \"\(options.resourceVersion)\"")
-        }
+        let wanted = try APIStatus.revision(options.resourceVersion)
+        if wanted == 0 { return (table, revision, nil) }
         if wanted > revision { throw .tooLargeResourceVersion(wanted, current: revision) }
         // With a limit, a bare resourceVersion meant Exact before resourceVersionMatch existed; still does.
-        guard options.match == "Exact" else { return (table, revision, nil) }
+        guard options.match == "Exact" || options.match.isEmpty && options.limit > 0 else {
+            return (table, revision, nil)
+        }
         guard let exact = cache.snapshot(at: wanted) else {
             throw .expired("The resourceVersion for the provided list is too old.")
         }
@@ -164,6 +168,13 @@ extension ListPage {
 }
 
 extension APIStatus {
+    /// The revision in a resourceVersion parameter; 0 for none.
+    static func revision(_ text: String) throws(APIStatus) -> UInt64 {
+        if text.isEmpty { return 0 }
+        guard let revision = UInt64(text) else { throw .badRequest("invalid resource version \"\(text)\"") }
+        return revision
+    }
+
     /// A watch or an exact list from before what the cache remembers.
     static func tooOldResourceVersion(_ wanted: UInt64, oldest: UInt64) -> APIStatus {
         .expired("too old resource version: \(wanted) (\(oldest))")
@@ -172,7 +183,8 @@ extension APIStatus {
     /// A version that was never given out, or only by a server whose store was lost.
     static func tooLargeResourceVersion(_ wanted: UInt64, current: UInt64) -> APIStatus {
         APIStatus(
-            code: 504, reason: .timeout, message: "Too large resource version: \(wanted), current: \(current)",
+            code: 504, reason: .timeout,
+            message: "Timeout: Too large resource version: \(wanted), current: \(current)",
             details: Details(
                 causes: [Cause(reason: "ResourceVersionTooLarge", message: "Too large resource version")],
                 retryAfterSeconds: 1))

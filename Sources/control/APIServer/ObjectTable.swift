@@ -69,6 +69,16 @@ struct ObjectTable: Sendable {
         return old
     }
 
+    /// Visits the objects of a scope that come after `after`, in order, until `body` returns false.
+    func scan(_ scope: WatchScope, after: String? = nil, _ body: (CachedObject) -> Bool) {
+        switch scope {
+        case .all: scan(after: after, body)
+        case .namespace(let name): scan(prefix: "\(name)/", after: after, body)
+        case .object(let key):
+            if after.map({ $0 < key }) ?? true, let object = self[key] { _ = body(object) }
+        }
+    }
+
     /// Visits objects whose key starts with `prefix` and comes after `after`, in order, until `body` returns false.
     func scan(prefix: String = "", after: String? = nil, _ body: (CachedObject) -> Bool) {
         let from = max(prefix, after ?? "")

@@ -65,6 +65,11 @@ struct Query: Sendable {
         let options = ListOptions(
             resourceVersion: self["resourceVersion"] ?? "", match: self["resourceVersionMatch"] ?? "",
             limit: Int(max(0, limit)), continuation: self["continue"] ?? "")
+        if self["sendInitialEvents"] != nil {
+            throw Query.invalid(
+                "ListOptions",
+                .forbidden(FieldPath("sendInitialEvents"), "sendInitialEvents is forbidden for list"))
+        }
         if !options.match.isEmpty {
             var error: FieldError?
             let path = FieldPath("resourceVersionMatch")

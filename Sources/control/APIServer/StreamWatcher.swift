@@ -32,7 +32,11 @@ final class StreamWatcher: WatchReceiver {
         case after(UInt64)
         /// With an ADDED for each object of now, then from there.
         case initial(bookmark: Bool)
+        /// After what is current, without it.
+        case now
     }
+
+    let scope: WatchScope
 
     /// Bytes queued and unsent beyond which a watcher is parked.
     static let parkLimit = 1 << 20
@@ -54,6 +58,7 @@ final class StreamWatcher: WatchReceiver {
     ) {
         self.cache = cache
         self.filter = filter
+        scope = filter.scope(cache.declaration)
         self.views = views
         self.view = view
         wantsBookmarks = bookmarks
@@ -65,7 +70,7 @@ final class StreamWatcher: WatchReceiver {
     func start(_ start: Start, timeout: Duration) {
         let deadline = Task { [weak self] in
             try? await Task.sleep(for: timeout)
-            if !Task.isCancelled { self?.finish() }
+            if !Task.isCancelled { self?.expire() }
         }
         sink.onClose { [self] in
             deadline.cancel()
@@ -75,6 +80,9 @@ final class StreamWatcher: WatchReceiver {
         case .after(let revision):
             state.withLock { $0.position = revision }
             // Most watches begin where a list ended, with nothing missing: live at once, without a task.
+            if !advanceOnce() { pump(nil) }
+        case .now:
+            state.withLock { $0.position = cache.snapshot().revision }
             if !advanceOnce() { pump(nil) }
         case .initial(let bookmark):
             let (table, revision) = cache.snapshot()
@@ -194,12 +202,11 @@ final class StreamWatcher: WatchReceiver {
 
     private func send(_ initial: Initial) async throws {
         var after: String?
-        let prefix = filter.namespace.map { "\($0)/" } ?? ""
         var more = true
         while more {
             var buffer: [UInt8] = []
             more = false
-            initial.table.scan(prefix: prefix, after: after) { object in
+            initial.table.scan(scope, after: after) { object in
                 after = object.key
                 if filter.matches(object) {
                     buffer += views.frame(.added, object, revision: object.revision, currentView())
@@ -225,6 +232,12 @@ final class StreamWatcher: WatchReceiver {
 
     /// A watch that is pumping finds the cache closed.
     func end() { finish() }
+
+    /// The time is up: the client, told how far it is, comes back from there.
+    private func expire() {
+        bookmark(revision: cache.reached)
+        finish()
+    }
 
     func finish() {
         close()

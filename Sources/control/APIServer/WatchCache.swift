@@ -9,6 +9,9 @@
 // revision order. A watcher's position tells what it has been given: a change that the pump already took from the ring
 // is skipped when the writer comes round with it.
 //
+// Receivers are kept by what they can see (everything, a namespace, one object), so that a change costs nothing for the
+// thousand watches of other namespaces.
+//
 // Versions: `floor` is the oldest revision a watch can resume from. `CacheGroup.applied` is the newest revision that
 // every cache contains; this cache may be one batch ahead of it (`last`).
 
@@ -19,9 +22,22 @@ internal import Synchronization
 
 /// Gets changes. Called on the store's writer thread: must not block.
 protocol WatchReceiver: AnyObject, Sendable {
+    /// Changes outside of it are not delivered. Constant.
+    var scope: WatchScope { get }
     func deliver(_ delivery: Delivery)
     /// The cache was replaced or its resource is gone: the watch ends, and its client asks again.
     func end()
+}
+
+/// The part of a resource that a list or a watch can see.
+enum WatchScope: Hashable, Sendable {
+    case all
+    case namespace(String)
+    /// By the table's key.
+    case object(String)
+
+    /// It may hold many objects.
+    var isWide: Bool { if case .object = self { false } else { true } }
 }
 
 final class WatchCache: Sendable {
@@ -29,10 +45,28 @@ final class WatchCache: Sendable {
         var table = ObjectTable()
         var ring: [CacheEvent] = []
         var ringTimes: [ContinuousClock.Instant] = []
+        /// Bytes of the old values that only the ring keeps alive.
+        var ringBytes = 0
         var floor: UInt64 = 0
         var last: UInt64 = 0
-        var receivers: [any WatchReceiver] = []
+        var receivers: [WatchScope: [any WatchReceiver]] = [:]
         var isClosed = false
+        /// Tables that continue tokens were given out for, oldest first.
+        var pages: [Page] = []
+
+        func receivers(of key: String, namespace: String) -> [any WatchReceiver] {
+            if receivers.isEmpty { return [] }
+            var found = receivers[.all] ?? []
+            if !namespace.isEmpty, let more = receivers[.namespace(namespace)] { found += more }
+            if let more = receivers[.object(key)] { found += more }
+            return found
+        }
+    }
+
+    private struct Page {
+        let revision: UInt64
+        let table: ObjectTable
+        let time: ContinuousClock.Instant
     }
 
     let declaration: ResourceDeclaration
@@ -42,7 +76,10 @@ final class WatchCache: Sendable {
 
     /// Bounds of the ring: changes kept, and for how long (a watch may be away for five minutes).
     static let ringLimit = 10_000
+    static let ringByteLimit = 32 << 20
     static let ringAge = Duration.seconds(300)
+    /// Tables kept for paged lists; what more clients page through is made from the ring.
+    private static let pageLimit = 64
 
     init(_ declaration: ResourceDeclaration, group: CacheGroup) {
         self.declaration = declaration
@@ -64,6 +101,7 @@ final class WatchCache: Sendable {
             state.table = ObjectTable(sorted: objects.sorted { $0.key < $1.key })
             state.ring = history
             state.ringTimes = Array(repeating: now, count: history.count)
+            state.ringBytes = history.reduce(0) { $0 + $1.keptBytes }
             state.floor = floor
             state.last = max(history.last?.revision ?? 0, objects.reduce(0) { max($0, $1.revision) })
         }
@@ -86,11 +124,10 @@ final class WatchCache: Sendable {
             let event = CacheEvent(revision: change.revision, object: fresh, previous: previous)
             state.ring.append(event)
             state.ringTimes.append(now)
+            state.ringBytes += event.keptBytes
             state.last = change.revision
-            if state.ring.count > WatchCache.ringLimit + WatchCache.ringLimit / 8 {
-                drop(&state, state.ring.count - WatchCache.ringLimit)
-            }
-            return (event, state.receivers)
+            trim(&state)
+            return (event, state.receivers(of: key, namespace: change.key.namespace))
         }
         if receivers.isEmpty { return }
         let delivery = Delivery(event, tree: parsed)
@@ -103,10 +140,28 @@ final class WatchCache: Sendable {
             let limit = now - WatchCache.ringAge
             let old = state.ringTimes.firstIndex { $0 > limit } ?? state.ringTimes.count
             if old > 0 { drop(&state, old) }
+            state.pages.removeAll { $0.time <= limit }
+        }
+    }
+
+    /// Keeps the ring within its bounds; an eighth at a time, so that it is moved rarely.
+    private func trim(_ state: inout State) {
+        let count = state.ring.count
+        if count > WatchCache.ringLimit + WatchCache.ringLimit / 8 {
+            drop(&state, count - WatchCache.ringLimit)
+        } else if state.ringBytes > WatchCache.ringByteLimit, count > 1 {
+            var rest = state.ringBytes
+            var surplus = 0
+            while surplus < count - 1, rest > WatchCache.ringByteLimit / 8 * 7 {
+                rest -= state.ring[surplus].keptBytes
+                surplus += 1
+            }
+            drop(&state, surplus)
         }
     }
 
     private func drop(_ state: inout State, _ count: Int) {
+        for event in state.ring[..<count] { state.ringBytes -= event.keptBytes }
         state.floor = state.ring[count - 1].revision
         state.ring.removeFirst(count)
         state.ringTimes.removeFirst(count)
@@ -125,12 +180,22 @@ final class WatchCache: Sendable {
         return state.withLock { ($0.table, max(applied, $0.last)) }
     }
 
-    /// The table as it was at `revision`: the current one with later changes undone. nil when the ring does not
-    /// reach back so far, or for a revision of the future.
+    /// Remembers a table that a client pages through, for as long as the ring remembers changes.
+    func keep(_ table: ObjectTable, at revision: UInt64, now: ContinuousClock.Instant = .now) {
+        state.withLock { state in
+            guard !state.pages.contains(where: { $0.revision == revision }) else { return }
+            if state.pages.count >= WatchCache.pageLimit { state.pages.removeFirst() }
+            state.pages.append(Page(revision: revision, table: table, time: now))
+        }
+    }
+
+    /// The table as it was at `revision`: one that was kept, or the current one with later changes undone. nil when
+    /// the ring does not reach back so far, or for a revision of the future.
     func snapshot(at revision: UInt64) -> ObjectTable? {
         let applied = group.applied
         return state.withLock { state in
             guard revision <= max(applied, state.last) else { return nil }
+            if let page = state.pages.last(where: { $0.revision == revision }) { return page.table }
             guard revision < state.last else { return state.table }
             guard revision >= state.floor else { return nil }
             var table = state.table
@@ -169,7 +234,9 @@ final class WatchCache: Sendable {
                 let start = firstIndex(state.ring, after: position)
                 return .behind(Array(state.ring[start..<min(start + limit, state.ring.count)]))
             }
-            if !state.receivers.contains(where: { $0 === receiver }) { state.receivers.append(receiver) }
+            if state.receivers[receiver.scope]?.contains(where: { $0 === receiver }) != true {
+                state.receivers[receiver.scope, default: []].append(receiver)
+            }
             ready()
             return .live
         }
@@ -179,17 +246,27 @@ final class WatchCache: Sendable {
     func close() {
         let receivers = state.withLock { state in
             state.isClosed = true
-            defer { state.receivers = [] }
-            return state.receivers
+            defer { state.receivers = [:] }
+            return state.receivers.values.flatMap { $0 }
         }
         for receiver in receivers { receiver.end() }
     }
 
     func remove(_ receiver: any WatchReceiver) {
-        state.withLock { state in state.receivers.removeAll { $0 === receiver } }
+        state.withLock { state in
+            guard var group = state.receivers.removeValue(forKey: receiver.scope) else { return }
+            group.removeAll { $0 === receiver }
+            if !group.isEmpty { state.receivers[receiver.scope] = group }
+        }
     }
 
-    var receivers: [any WatchReceiver] { state.withLock { $0.receivers } }
+    var receivers: [any WatchReceiver] { state.withLock { $0.receivers.values.flatMap { $0 } } }
+
+    /// Every live watcher was given all changes up to here.
+    var reached: UInt64 { group.applied }
+
+    /// How many objects there are.
+    var count: Int { state.withLock { $0.table.count } }
 
     private func firstIndex(_ ring: [CacheEvent], after revision: UInt64) -> Int {
         var low = 0

@@ -1,6 +1,7 @@
 // The cells of the tables that `kubectl get` prints, computed by the server as Kubernetes computes them
-// (pkg/printers/internalversion). One function a kind; the columns are in the kinds' declarations and this file keeps
-// their order, wide ones included. The cells of a pod are in PodTable.swift.
+// (pkg/printers/internalversion). One function a kind, one file a group of kinds; the columns are in the kinds'
+// declarations and the functions keep their order, wide ones included. Here are the kinds every cluster uses; the
+// cells of a pod are in PodTable.swift.
 
 public import System
 
@@ -22,9 +23,17 @@ public enum TableRow {
     /// Whether the kind has a printer, and so the columns of its declaration.
     public static func hasPrinter(_ kind: GroupVersionKind) -> Bool { printers[kind.groupKind] != nil }
 
-    private typealias Printer = @Sendable (JSON, Timestamp) -> [JSON]
+    typealias Printer = @Sendable (JSON, Timestamp) -> [JSON]
 
-    private static let printers: [String: Printer] = [
+    private static let printers: [String: Printer] = {
+        let groups = [
+            common, CoreTable.printers, WorkloadTable.printers, AutoscalingTable.printers, NetworkTable.printers,
+            StorageTable.printers, AccessTable.printers, ControlTable.printers, DeviceTable.printers,
+        ]
+        return groups.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
+    }()
+
+    private static let common: [String: Printer] = [
         "Pod": { PodTable.cells(Pod($0), now: $1) },
         "Deployment.apps": { deployment(Deployment($0), $1) },
         "ReplicaSet.apps": { replicaSet(ReplicaSet($0), $1) },
@@ -50,19 +59,43 @@ public enum TableRow {
 
     static func orNone(_ text: String) -> JSON { .string(text.isEmpty ? "<none>" : text) }
 
-    private static func orUnknown(_ json: JSON?) -> JSON {
+    static func orUnknown(_ json: JSON?) -> JSON {
         guard let text = json?.string, !text.isEmpty else { return "<unknown>" }
         return .string(text)
     }
 
-    private static func count(_ maps: JSON?...) -> JSON {
+    static func count(_ maps: JSON?...) -> JSON {
         .int(Int64(maps.reduce(0) { $0 + ($1?.object?.count ?? 0) }))
     }
 
     private static func number(_ value: Int?) -> JSON { .int(Int64(value ?? 0)) }
 
+    /// An integer field; 0 when it is missing.
+    static func number(_ value: JSON?) -> JSON { .int(value?.int ?? 0) }
+
+    /// A text field; `other` when it is missing or empty.
+    static func text(_ value: JSON?, or other: String = "") -> JSON {
+        guard let text = value?.string, !text.isEmpty else { return .string(other) }
+        return .string(text)
+    }
+
+    /// The number of elements of a list.
+    static func length(_ list: JSON?) -> JSON { .int(Int64(list?.array?.count ?? 0)) }
+
+    /// `a=1,b=2`, or `<none>`.
+    static func labels(_ map: JSON?) -> JSON {
+        orNone((map?.object ?? JSONObject()).map { "\($0.key)=\($0.value.string ?? "")" }.joined(separator: ","))
+    }
+
+    static func time(_ value: JSON?) -> Timestamp? { value?.string.flatMap { Timestamp(rfc3339: $0) } }
+
+    /// Whether a condition of that type is "True".
+    static func condition(_ object: JSON, _ type: String) -> JSON? {
+        object.at("status", "conditions")?.array?.first { $0["type"]?.string == type }
+    }
+
     /// Names and images of a template's containers.
-    private static func containers(_ template: PodTemplate) -> [JSON] {
+    static func containers(_ template: PodTemplate) -> [JSON] {
         let containers = template.spec.containers
         return [
             .string(containers.map(\.name).joined(separator: ",")),

@@ -259,4 +259,27 @@ enum Rules {
         }
         return errors
     }
+
+    /// The number of a string like "25%"; nil for anything else.
+    static func percentage(_ value: JSON?) -> Int? {
+        guard case .string(let text)? = value, text.hasSuffix("%"), !text.hasPrefix("+"), !text.hasPrefix("-") else {
+            return nil
+        }
+        return Int(text.dropLast())
+    }
+
+    /// A count that is not negative, or a percentage.
+    static func intOrPercent(_ value: JSON?, _ path: FieldPath) -> [FieldError] {
+        switch value {
+        case .string(let text)? where percentage(value) == nil:
+            return [
+                .invalid(
+                    path, .string(text),
+                    "a valid percent string must be a numeric string followed by an ending '%' "
+                        + "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
+            ]
+        case .int(let number)? where number < 0: return [.invalid(path, .int(number), nonNegativeText)]
+        default: return []
+        }
+    }
 }

@@ -112,7 +112,7 @@ enum WorkloadRules {
     private static func rollingUpdate(_ update: JSON, _ path: FieldPath) -> [FieldError] {
         var errors: [FieldError] = []
         for key in ["maxUnavailable", "maxSurge"] {
-            errors += intOrPercent(update[key], path.child(key))
+            errors += Rules.intOrPercent(update[key], path.child(key))
         }
         if isZero(update["maxUnavailable"]), isZero(update["maxSurge"]) {
             errors.append(
@@ -120,7 +120,7 @@ enum WorkloadRules {
                     path.child("maxUnavailable"), update["maxUnavailable"] ?? .null,
                     "may not be 0 when `maxSurge` is 0"))
         }
-        if let percent = percentage(update["maxUnavailable"]), percent > 100 {
+        if let percent = Rules.percentage(update["maxUnavailable"]), percent > 100 {
             errors.append(
                 .invalid(
                     path.child("maxUnavailable"), update["maxUnavailable"] ?? .null, "must not be greater than 100%"))
@@ -128,26 +128,5 @@ enum WorkloadRules {
         return errors
     }
 
-    private static func percentage(_ value: JSON?) -> Int? {
-        guard case .string(let text)? = value, text.hasSuffix("%"), !text.hasPrefix("+"), !text.hasPrefix("-") else {
-            return nil
-        }
-        return Int(text.dropLast())
-    }
-
-    private static func isZero(_ value: JSON?) -> Bool { value?.int == 0 || percentage(value) == 0 }
-
-    private static func intOrPercent(_ value: JSON?, _ path: FieldPath) -> [FieldError] {
-        switch value {
-        case .string(let text)? where percentage(value) == nil:
-            return [
-                .invalid(
-                    path, .string(text),
-                    "a valid percent string must be a numeric string followed by an ending '%' "
-                        + "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
-            ]
-        case .int(let number)? where number < 0: return [.invalid(path, .int(number), Rules.nonNegativeText)]
-        default: return []
-        }
-    }
+    private static func isZero(_ value: JSON?) -> Bool { value?.int == 0 || Rules.percentage(value) == 0 }
 }

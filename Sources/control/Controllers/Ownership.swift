@@ -33,7 +33,7 @@ enum Ownership {
     /// What `owner` controls: what carries its reference, plus orphans its selector matches, which are adopted.
     /// An owned object that the selector no longer matches is released. An owner on its way out claims nothing.
     static func claim(
-        _ resource: ResourceID, index: Index, owner: JSON, apiVersion: String, kind: String,
+        _ resource: ResourceID, index: Index, owner: JSON, in ownerResource: ResourceID, kind: String,
         selector: LabelSelector, client: any APIClient
     ) async throws(APIStatus) -> [JSON] {
         let uid = owner["metadata"]?["uid"]?.string ?? ""
@@ -49,16 +49,31 @@ enum Ownership {
             }
         }
         guard !leaving else { return claimed }
+        var mayAdopt: Bool?
         for object in index.objects(orphans(owner["metadata"]?["namespace"]?.string ?? "")) {
             guard object["metadata"]?["deletionTimestamp"] == nil,
                 selector.matches(object["metadata"]?["labels"]?.stringMap ?? [:])
             else { continue }
+            // Asked at the API, once: an owner that is being deleted with its dependents orphaned, which the informer
+            // does not know yet, would take them back and have them collected.
+            if mayAdopt == nil { mayAdopt = try await stays(owner, ownerResource, client) }
+            guard mayAdopt == true else { return claimed }
             let adopted = try await patchReferences(resource, object, client) { references in
-                references + [reference(to: owner, apiVersion, kind)]
+                references + [reference(to: owner, ownerResource.apiVersion, kind)]
             }
             if let adopted { claimed.append(adopted) }
         }
         return claimed
+    }
+
+    private static func stays(_ owner: JSON, _ resource: ResourceID, _ client: any APIClient) async throws(APIStatus) -> Bool {
+        do {
+            let current = try await client.get(resource, ObjectKey(owner))
+            return current.at("metadata", "uid") == owner.at("metadata", "uid")
+                && current.at("metadata", "deletionTimestamp") == nil
+        } catch where error.code == 404 {
+            return false
+        }
     }
 
     /// Rewrites the owner references of an object as it stands; nil when it is gone.

@@ -84,7 +84,7 @@ struct DeploymentController: Controller {
             throw APIStatus.internalError("deployment \(key) has no usable selector")
         }
         let owned = try await Ownership.claim(
-            .replicaSets, index: replicaSetsByOwner, owner: deployment, apiVersion: "apps/v1", kind: "Deployment",
+            .replicaSets, index: replicaSetsByOwner, owner: deployment, in: .deployments, kind: "Deployment",
             selector: selector, client: client)
         var rollout = Rollout(deployment: deployment, replicaSets: owned)
         if deployment["metadata"]?["deletionTimestamp"] != nil {

@@ -63,7 +63,7 @@ struct GarbageCollector: Controller {
         guard let node else { return .done }
         if node.deleting {
             if node.finalizers.contains("orphan") {
-                for dependent in dependents { try await forget(owners: [uid], in: dependent) }
+                for dependent in try await allDependents(of: node) { try await forget(owners: [uid], in: dependent) }
                 try await lift("orphan", of: node)
             } else if node.finalizers.contains("foregroundDeletion") {
                 try await deleteForeground(node, dependents)
@@ -72,6 +72,21 @@ struct GarbageCollector: Controller {
         }
         try await collect(node)
         return .done
+    }
+
+    /// Read from the API: a dependent that the informers do not know yet would be orphaned by name only, and then be
+    /// collected for its owner's absence.
+    private func allDependents(of node: OwnerGraph.Node) async throws(APIStatus) -> [OwnerGraph.Node] {
+        let uid = node.id.uid
+        let namespace = node.id.key.namespace
+        for (resource, _) in informers {
+            let list = try await client.list(resource, namespace: namespace.isEmpty ? nil : namespace)
+            let owned = list.items.filter { object in
+                (object.at("metadata", "ownerReferences")?.array ?? []).contains { $0["uid"]?.string == uid }
+            }
+            graph.value.withLock { graph in for object in owned { graph.set(resource, object) } }
+        }
+        return graph.value.withLock { $0.dependents(of: uid) }
     }
 
     private func deleteForeground(_ node: OwnerGraph.Node, _ dependents: [OwnerGraph.Node]) async throws(APIStatus) {
@@ -124,12 +139,17 @@ struct GarbageCollector: Controller {
         return false
     }
 
+    /// Deletes what the graph says, if the object still has those owners: the informers may be behind.
     private func delete(_ node: OwnerGraph.Node, _ policy: String) async throws(APIStatus) {
         do throws(APIStatus) {
+            let object = try await client.get(node.id.resource, node.id.key)
+            let owners = (object.at("metadata", "ownerReferences")?.array ?? []).map { $0["uid"]?.string ?? "" }
+            guard owners == node.owners.map(\.uid) else { return }
+            let version = object.at("metadata", "resourceVersion")?.string ?? ""
             try await client.delete(
-                node.id.resource, node.id.key, DeleteOptions(propagationPolicy: policy, uid: node.id.uid))
-        } catch where error.code == 404 || error.code == 409 {
-            // Gone, or another object of that name by now.
+                node.id.resource, node.id.key,
+                DeleteOptions(propagationPolicy: policy, uid: node.id.uid, resourceVersion: version))
+        } catch where error.code == 404 {
             return
         }
     }

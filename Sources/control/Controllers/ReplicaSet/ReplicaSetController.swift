@@ -79,7 +79,7 @@ struct ReplicaSetController: Controller {
             throw APIStatus.internalError("replica set \(key) has no usable selector")
         }
         let owned = try await Ownership.claim(
-            .pods, index: podsByOwner, owner: replicaSet, apiVersion: "apps/v1", kind: "ReplicaSet",
+            .pods, index: podsByOwner, owner: replicaSet, in: .replicaSets, kind: "ReplicaSet",
             selector: selector, client: client)
         let active = owned.filter(PodFacts.isActive)
         let wanted = Int(replicaSet["spec"]?["replicas"]?.int ?? 1)

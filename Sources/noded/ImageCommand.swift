@@ -16,10 +16,15 @@ struct ImageCommand: AsyncParsableCommand {
         @Option(name: .customLong("data-dir"), help: "noded's data directory.")
         var dataDirectory = "/var/lib/noded"
 
+        private var root: String { "\(dataDirectory)/images" }
+
+        /// Opens the store, and makes it when there is none.
         func store() throws -> ImageStore {
-            try ImageStore(
-                root: "\(dataDirectory)/images", logger: LogFactory(format: .text, level: .warning)("images"))
+            try ImageStore(root: root, logger: LogFactory(format: .text, level: .warning)("images"))
         }
+
+        /// The store, nil when there is none: looking makes no files.
+        func existing() throws -> ImageStore? { Files.isDirectory(root) ? try store() : nil }
     }
 
     struct Import: AsyncParsableCommand {
@@ -50,7 +55,7 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             do {
-                for image in try location.store().list() {
+                for image in try location.existing()?.list() ?? [] {
                     let names = image.references.isEmpty ? ["<none>"] : image.references
                     for name in names { print("\(name)\t\(image.digest)\t\(image.size)") }
                 }
@@ -70,7 +75,8 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             do {
-                _ = try location.store().remove(reference, inUse: LayersInUse.find())
+                guard let store = try location.existing() else { throw ImageError.notFound(reference) }
+                try store.remove(reference, inUse: LayersInUse.find())
                 print("removed \(reference)")
             } catch {
                 fail(error)

@@ -38,15 +38,9 @@ struct ResetCommand: AsyncParsableCommand {
     private func reset() async throws {
         guard getuid() == 0 else { throw StartFailure("noded reset needs root (try: sudo noded reset)") }
         let logs = LogFactory(format: .text, level: .warning)
-        let lockPath = "\(paths.dataDirectory)/noded.lock"
-        if Files.isDirectory(paths.dataDirectory) {
-            do throws(SystemError) {
-                // Held for an instant only: the lock's own file is among what goes.
-                _ = try Files.lock(lockPath, wait: false)
-            } catch {
-                throw StartFailure("a noded is running on \(paths.dataDirectory): stop it first")
-            }
-        }
+        // Held for an instant only: the lock's own file is among what goes. Without the file nobody holds it, and
+        // looking must not make one.
+        if Files.exists(DataLock.path(paths.dataDirectory)) { _ = try DataLock.take(paths.dataDirectory) }
         let settings = DaemonSettings(
             dataDirectory: paths.dataDirectory, runDirectory: paths.runDirectory, cgroup: paths.cgroup,
             ranges: try cluster.ranges(), clusterDomain: cluster.clusterDomain, listen: "", port: 0, nodeName: "",

@@ -77,25 +77,16 @@ struct RunCommand: AsyncParsableCommand {
         do {
             try Preflight.require()
             let settings = try settings()
+            // Before the port: another noded on this directory has that, too, and is the better explanation.
+            if Files.exists(DataLock.path(paths.dataDirectory)) { _ = try DataLock.take(paths.dataDirectory) }
             if !standalone { try await HTTPServer.check(address: listen, port: port) }
             try Files.makeDirectory(paths.dataDirectory, mode: 0o711)
             try Files.makeDirectory(paths.runDirectory, mode: 0o700)
-            let lock = try lockData()
+            let lock = try DataLock.take(paths.dataDirectory)
             defer { withExtendedLifetime(lock) {} }
             try await Daemon(settings: settings, logs: logs).run()
         } catch {
             fail(error)
-        }
-    }
-
-    /// One noded a data directory: two would give out the same addresses.
-    private func lockData() throws -> FileLock {
-        let path = "\(paths.dataDirectory)/noded.lock"
-        do throws(SystemError) {
-            return try Files.lock(path, wait: false)
-        } catch {
-            throw StartFailure(
-                "\(paths.dataDirectory) is in use by another noded (\(error)): stop that one, or choose another --data-dir")
         }
     }
 

@@ -210,4 +210,22 @@ final class Changes: Sendable {
         #expect(created[0].at("metadata", "namespace") == "shop")
         #expect(created[0]["type"] == "Warning")
     }
+
+    @Test func whoTalksTooMuchIsCut() async {
+        let api = ScriptedAPI(lists: [])
+        let recorder = EventRecorder(client: api, component: "test", logger: InformerTests.logger)
+        func pod(_ name: String) -> JSON { ["metadata": ["name": .string(name), "namespace": "shop", "uid": "u"]] }
+        for number in 0..<40 { recorder.record(.normal, "Noise", "\(number)", about: pod("loud"), kind: "Pod") }
+        recorder.record(.normal, "Word", String(repeating: "x", count: 2000), about: pod("quiet"), kind: "Pod")
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await recorder.run() }
+            for _ in 0..<1000 where api.state.withLock({ $0.created.last?["reason"] != "Word" }) {
+                try? await Task.sleep(for: .milliseconds(10))
+            }
+            group.cancelAll()
+        }
+        let created = api.state.withLock { $0.created }
+        #expect(created.filter { $0["reason"] == "Noise" }.count == 25)
+        #expect(created.last?["message"]?.string?.utf8.count == 1024)
+    }
 }

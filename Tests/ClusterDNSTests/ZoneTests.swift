@@ -238,6 +238,33 @@ func testZone() -> ClusterZone {
         #expect(asked(core.receive(query("a.example.org", .a), from: Self.client, now: 2))?.server == Self.other)
     }
 
+    @Test(
+        "CVE-2026-26017: no spelling of a cluster name is asked for outside, none of its answers come from there",
+        arguments: [
+            "WEB.DEFAULT.SVC.CLUSTER.LOCAL", "nothing.default.svc.Cluster.Local", "cluster.LOCAL", "x.y.z.cLuStEr.local",
+            "1.0.96.10.IN-ADDR.ARPA",
+        ])
+    func clusterNamesStayInside(name: String) throws {
+        var core = core()
+        let actions = core.receive(query(name, name.hasSuffix("ARPA") ? .ptr : .a), from: Self.client, now: 0)
+        #expect(asked(actions) == nil)
+        #expect(try replied(actions) != nil)
+    }
+
+    @Test("CVE-2026-26018: what an attacker would have to guess is random")
+    func identitiesAreRandom() {
+        var ids: Set<[UInt8]> = []
+        var probes: Set<[UInt8]> = []
+        for number in 0..<64 {
+            var core = ResolverCore(zone: testZone())
+            // The name of the question that finds loops, anew in each process.
+            probes.insert(Array(asked(core.use([Self.server], otherwise: "", now: 0))!.bytes.dropFirst(12)))
+            ids.insert(Array(asked(core.receive(query("n\(number).example.org", .a), from: Self.client, now: 0))!.bytes[..<2]))
+        }
+        #expect(probes.count == 64)
+        #expect(ids.count > 56)
+    }
+
     @Test func anAliasToTheOutsideIsFollowed() throws {
         var core = core()
         let ask = asked(core.receive(query("outside.prod.svc.cluster.local", .a), from: Self.client, now: 0))!

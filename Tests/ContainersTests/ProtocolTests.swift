@@ -70,6 +70,25 @@ import Testing
         }
     }
 
+    @Test("CVE-2021-43784: a length that is more than there is, or overflows, ends the reading")
+    func lengths() {
+        let bytes = container.fields.fields
+        // Every byte that may be part of a length, at its greatest: nothing is read beyond the end, nothing is made up.
+        for index in bytes.indices {
+            for width in [1, 2, 4, 8] where index + width <= bytes.count {
+                var changed = bytes
+                for offset in 0..<width { changed[index + offset] = 0xff }
+                guard let plan = ContainerPlan(changed) else { continue }
+                let values = plan.process.arguments + plan.process.environment + [plan.process.workingDirectory]
+                #expect(values.allSatisfy { $0.count <= bytes.count })
+            }
+        }
+        var header = [UInt8](repeating: 0xff, count: MessageHeader.size)
+        #expect(header.withUnsafeBytes { MessageHeader($0) } == nil)
+        header = []
+        #expect(header.withUnsafeBytes { MessageHeader($0) } == nil)
+    }
+
     @Test("CVE-2024-40635: an id that is none is refused")
     func ids() {
         var plan = container

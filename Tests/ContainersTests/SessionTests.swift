@@ -139,6 +139,19 @@ import Testing
         }
     }
 
+    @Test func aCommandThatLeavesAWriterBehindStillEnds() async throws {
+        try await withSleeper { node, sandbox, config in
+            for terminal in [false, true] {
+                let session = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: config.id,
+                    ExecConfig(
+                        arguments: ["sh", "-c", "trap '' HUP; echo said; yes left & exit 3"], terminal: terminal))
+                #expect(await text(session.stdout).hasPrefix("said"))
+                #expect(try await session.wait() == 3)
+            }
+        }
+    }
+
     @Test func manyCommandsLeaveNothing() async throws {
         try await withSleeper { node, sandbox, config in
             func descriptors() throws -> Int { try Files.list("/proc/\(sandbox.supervisorPID)/fd").count }

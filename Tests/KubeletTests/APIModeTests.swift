@@ -158,6 +158,55 @@ private struct NoNode: NodeBackend {
         }
     }
 
+    @Test func aDeletedNodeComesBack() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/data")
+            let client = try await Self.server().client
+            let kubelet = Kubelet(
+                config: KubeletConfig(
+                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
+                    addresses: [.v4(0xc000_0201)]),
+                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(),
+                prober: FakeProber(), seccomp: { _ in [1] }, logger: Self.quiet)
+            let running = Task { await kubelet.run() }
+            try await until { Self.ready(await Self.get(client, .nodes, "n1", "")) == "True" }
+            let uid = await Self.get(client, .nodes, "n1", "")?.child("metadata").text("uid")
+            try await client.delete(.nodes, ObjectKey(name: "n1"))
+            try await until {
+                guard let node = await Self.get(client, .nodes, "n1", "") else { return false }
+                return Self.ready(node) == "True" && node.child("metadata").text("uid") != uid
+            }
+            running.cancel()
+            await running.value
+        }
+    }
+
+    @Test func aStatusIsComparedWithWhatTheAPIShows() async throws {
+        let server = try await Self.server()
+        let pod = try await Self.create(
+            server.client, .pods,
+            "{metadata: {name: a, namespace: default}, spec: {nodeName: n1, containers: [{name: c, image: w}]}}")
+        let client = Busy(client: server.client)
+        let sink = APISink(
+            client: client, recorder: EventRecorder(client: client, component: "test", logger: Self.quiet))
+        func phase() async -> String? { await Self.get(server.client, .pods, "a", "default")?.child("status").text("phase") }
+        let (pending, running): (JSON, JSON) = (["phase": "Pending"], ["phase": "Running"])
+        #expect(try await sink.publish(running, of: pod, after: nil))
+        // The pod at hand still says Pending; the API does not.
+        #expect(try await sink.publish(pending, of: pod, after: running))
+        #expect(await phase() == "Pending")
+        // Somebody was faster: tried again, not taken for another pod of the name.
+        client.conflicts.withLock { $0 = 1 }
+        await #expect(throws: APIStatus.self) { try await sink.publish(running, of: pod, after: pending) }
+        #expect(try await sink.publish(running, of: pod, after: pending))
+        #expect(await phase() == "Running")
+        var other = pod
+        other.set("metadata", "uid", to: "another")
+        #expect(try await sink.publish(["phase": "Failed"], of: other, after: nil) == false)
+        try await sink.remove(other)
+        #expect(await phase() == "Running")
+    }
+
     @Test func whatIsMissingIsSaidInTheStatus() async throws {
         try await withFolder { (folder: String) async throws in
             try Files.makeDirectory("\(folder)/data")
@@ -204,5 +253,51 @@ private struct NoNode: NodeBackend {
             running.cancel()
             await running.value
         }
+    }
+}
+
+/// A server where somebody else is faster, as often as told.
+private final class Busy: APIClient {
+    let client: InProcessClient
+    let conflicts = Mutex(0)
+
+    init(client: InProcessClient) { self.client = client }
+
+    func get(_ resource: ResourceID, _ key: ObjectKey) async throws(APIStatus) -> JSON {
+        try await client.get(resource, key)
+    }
+    func list(
+        _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
+    ) async throws(APIStatus) -> ObjectList {
+        try await client.list(resource, namespace: namespace, labels: labels, fields: fields)
+    }
+    func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON {
+        try await client.create(resource, object)
+    }
+    func create(
+        _ resource: ResourceID, _ key: ObjectKey, subresource: String, _ object: JSON
+    ) async throws(APIStatus) -> JSON {
+        try await client.create(resource, key, subresource: subresource, object)
+    }
+    func update(_ resource: ResourceID, _ object: JSON, subresource: String?) async throws(APIStatus) -> JSON {
+        try await client.update(resource, object, subresource: subresource)
+    }
+    func patch(
+        _ resource: ResourceID, _ key: ObjectKey, _ type: PatchType, _ body: JSON, subresource: String?
+    ) async throws(APIStatus) -> JSON {
+        let refused = conflicts.withLock { left in
+            defer { left = max(0, left - 1) }
+            return left > 0
+        }
+        if refused { throw .conflict(resource, key.name, "the object has been modified") }
+        return try await client.patch(resource, key, type, body, subresource: subresource)
+    }
+    func delete(_ resource: ResourceID, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIStatus) {
+        try await client.delete(resource, key, options)
+    }
+    func watch(
+        _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?, from: String
+    ) -> AsyncThrowingStream<WatchEvent, any Error> {
+        client.watch(resource, namespace: namespace, labels: labels, fields: fields, from: from)
     }
 }

@@ -17,6 +17,10 @@ final class FakeRuntime: ContainerRuntime {
         var sandboxes: [String: SandboxStatus] = [:]
         var configs: [String: ContainerConfig] = [:]
         var calls: [String] = []
+        /// What happens right after somebody has asked for a status.
+        var afterStatus: (@Sendable () -> Void)?
+        /// Containers do not end before this is taken away.
+        var stopsHang = false
     }
 
     let state = Mutex(State())
@@ -77,6 +81,7 @@ final class FakeRuntime: ContainerRuntime {
             state.calls.append("stop \(name ?? "?")")
             return name
         }
+        while state.withLock({ $0.stopsHang }) { try await Task.sleep(for: .milliseconds(5)) }
         if let name { exit(uid, name, 143) }
     }
 
@@ -98,7 +103,14 @@ final class FakeRuntime: ContainerRuntime {
         throw ContainersError.invalid("the fake does not attach")
     }
     func reopenLog(sandbox uid: String, id: String) async throws {}
-    func status(_ uid: String) async -> SandboxStatus? { state.withLock { $0.sandboxes[uid] } }
+    func status(_ uid: String) async -> SandboxStatus? {
+        let (status, after) = state.withLock { state in
+            defer { state.afterStatus = nil }
+            return (state.sandboxes[uid], state.afterStatus)
+        }
+        after?()
+        return status
+    }
 }
 
 final class FakeNetwork: PodNetworking {

@@ -3,6 +3,7 @@
 import Cgroups
 import Kernel
 import Objects
+import Synchronization
 import System
 import Testing
 
@@ -254,6 +255,11 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
                     "{name: v, nfs: {server: x}}",
                     "MountVolume.SetUp failed for volume \"v\" : nfs volumes are not supported yet"
                 ),
+                // CVE-2024-10220, CVE-2025-1767: no git runs on this node.
+                (
+                    "{name: v, gitRepo: {repository: 'https://example.org/x'}}",
+                    "MountVolume.SetUp failed for volume \"v\" : gitRepo volumes are not supported yet"
+                ),
                 (
                     "{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}",
                     "MountVolume.SetUp failed for volume \"v\" : projected serviceAccountToken sources are not supported yet"
@@ -288,7 +294,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         var options = ContainerLogOptions()
         change(&options)
         let text = Text()
-        try await LogReader(directory: folder, options: options) { _ in .over }.run(attempt: attempt) {
+        let nothing: @Sendable () -> AsyncStream<Void> = { AsyncStream { $0.finish() } }
+        try await LogReader(directory: folder, options: options, pod: nothing) { _ in .over }.run(attempt: attempt) {
             await text.add($0)
         }
         return await text.text
@@ -329,7 +336,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             options.follow = true
             let text = Text()
             let stage = Stage()
-            let reader = LogReader(directory: folder, options: options) { attempt in
+            let reader = LogReader(directory: folder, options: options, pod: stage.changed.changes) { attempt in
                 switch (attempt, await stage.value) {
                 case (0, 0): .more
                 case (0, _): .next(attempt: 1)
@@ -352,8 +359,109 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     }
 
     actor Stage {
+        nonisolated let changed = ChangeSignal()
         var value = 0
-        func set(_ new: Int) { value = new }
+        func set(_ new: Int) {
+            value = new
+            changed.signal()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aStreamWaitsForItsReaderAndEndsWithIt() async throws {
+        let emitted = Mutex(0)
+        let ended = ChangeSignal()
+        let over = ended.changes()
+        var stream: AsyncThrowingStream<[UInt8], any Error>? = Handoff.stream { emit in
+            defer { ended.signal() }
+            while true {
+                try await emit([1])
+                emitted.withLock { $0 += 1 }
+            }
+        }
+        var count = 0
+        for try await piece in stream! {
+            #expect(piece == [1])
+            count += 1
+            if count == 3 { break }
+        }
+        // Nothing was made that nobody took.
+        #expect(emitted.withLock { $0 } <= 3)
+        stream = nil
+        for await _ in over { break }
+        #expect(emitted.withLock { $0 } <= 3)
+        // A failure comes after what was emitted before it.
+        struct Failure: Error {}
+        let failing = Handoff<Int>.stream { emit in
+            try await emit(1)
+            throw Failure()
+        }
+        var seen: [Int] = []
+        await #expect(throws: Failure.self) { for try await piece in failing { seen.append(piece) } }
+        #expect(seen == [1])
+    }
+}
+
+@Suite struct SecurityPlanTests {
+    private func plan(_ context: String, _ image: ResolvedImage? = nil) throws -> SecurityPlan {
+        try SecurityPlan(
+            container: try yaml("{name: c, securityContext: \(context)}"), spec: try yaml("{containers: []}"),
+            image: image ?? ResolvedImage(id: "sha256:1", rootLayers: []))
+    }
+
+    @Test("CVE-2023-2431: a seccomp profile that cannot be used never means none", arguments: [
+        "{type: Localhost}", "{type: Localhost, localhostProfile: ''}", "{type: Localhost, localhostProfile: a.json}",
+        "{type: Nonsense}",
+    ])
+    func seccompIsNeverDroppedInSilence(profile: String) {
+        #expect(throws: KubeletError.self) { try plan("{seccompProfile: \(profile)}") }
+    }
+
+    @Test func seccompUnlessAskedOtherwise() throws {
+        #expect(try plan("{}").seccomp == .runtimeDefault)
+        #expect(try plan("{seccompProfile: {type: RuntimeDefault}}").seccomp == .runtimeDefault)
+        #expect(try plan("{seccompProfile: {type: Unconfined}}").seccomp == .unconfined)
+    }
+
+    @Test("CVE-2024-40635: runAsNonRoot is judged by the number that the process gets", arguments: [
+        "0", "root", "4294967296", "4294967295", "-1", "00", "",
+    ])
+    func rootByAnyOtherName(user: String) throws {
+        let image = ResolvedImage(id: "sha256:1", rootLayers: [], user: user)
+        #expect(throws: KubeletError.self) { try plan("{runAsNonRoot: true}", image) }
+    }
+
+    @Test("CVE-2026-53488: what an image says of itself does not become a sandbox's or a container's annotation")
+    func labelsStayInTheImage() {
+        // There is no way for them: an image as the kubelet sees it has none.
+        let fields = Mirror(reflecting: ResolvedImage(id: "", rootLayers: [])).children.compactMap(\.label)
+        #expect(
+            Set(fields) == [
+                "id", "rootLayers", "entrypoint", "command", "environment", "workingDirectory", "user", "stopSignal",
+            ])
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct HostPathTests {
+    @Test func aDeadFileSystemHoldsUpNobodyElse() async throws {
+        let server = Gate<Void>()
+        let asked = Mutex(0)
+        let paths = HostPath(limit: .milliseconds(50)) { path, type in
+            guard path.hasPrefix("/dead") else { return try HostPath.check(path, type: type) }
+            asked.withLock { $0 += 1 }
+            server.wait()
+        }
+        for _ in 0..<20 {
+            await #expect(throws: KubeletError.self) { try await paths.verify("/dead/x", type: "Directory") }
+        }
+        // One thread waits for it, whatever the number of tries.
+        #expect(asked.withLock { $0 } == 1)
+        try await paths.verify("/tmp", type: "Directory")
+        await #expect(throws: KubeletError.self) { try await paths.verify("/tmp", type: "File") }
+        let waiting = Task { try await HostPath(limit: .seconds(3600)) { _, _ in server.wait() }.verify("/dead", type: "") }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        server.open(())
+        try await until { (try? await paths.verify("/dead/x", type: "Directory")) != nil }
     }
 }
 

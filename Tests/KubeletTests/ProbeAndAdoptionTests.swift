@@ -1,6 +1,7 @@
 // Probes and hooks inside the machine, and what a restart of noded must not change.
 
 import Objects
+import Synchronization
 import System
 import Testing
 
@@ -86,13 +87,58 @@ import Testing
 
     @Test func latenessIsMeasured() {
         let plan = ProbePlan(handler: .tcp(host: nil, port: .number(1)), timeout: .seconds(2))
-        let loop = ProbeLoop(plan: plan, since: .now(), isWanted: { true }, probe: { nil }, deliver: { _ in })
+        let loop = ProbeLoop(plan: plan, kind: .liveness, since: .now(), isWanted: { true }, probe: { nil }, deliver: { _ in })
         #expect(loop.outcome(nil, late: .seconds(60), took: .zero) == .success)
         #expect(loop.outcome("x", late: .zero, took: .seconds(2)) == .failure("x"))
         guard case .unknown = loop.outcome("x", late: .seconds(3), took: .zero) else {
             Issue.record("a late probe was believed")
             return
         }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func earlyReadinessFailuresAreQuiet() async throws {
+        func outcomes(_ kind: ProbeKind, age: Duration, failures: Int) async -> [ProbeOutcome] {
+            let (outcomes, told) = AsyncStream<ProbeOutcome>.makeStream()
+            let left = Mutex(failures)
+            let loop = ProbeLoop(
+                plan: ProbePlan(handler: .tcp(host: nil, port: .number(1)), period: .seconds(10)), kind: kind,
+                since: Timestamp.now().advanced(by: .zero - age), isWanted: { true },
+                probe: {
+                    left.withLock { left in
+                        left -= 1
+                        return left < 0 ? nil : "refused"
+                    }
+                }, deliver: { told.yield($0) })
+            let run = Task { await loop.run() }
+            defer { run.cancel() }
+            var seen: [ProbeOutcome] = []
+            for await outcome in outcomes {
+                seen.append(outcome)
+                if outcome != .notYet { break }
+            }
+            return seen
+        }
+        #expect(await outcomes(.readiness, age: .zero, failures: 2) == [.notYet, .notYet, .success])
+        // An old container, one that noded has found again, has no excuse.
+        #expect(await outcomes(.readiness, age: .seconds(60), failures: 2) == [.failure("refused")])
+        #expect(await outcomes(.liveness, age: .seconds(60), failures: 2) == [.failure("refused")])
+        func delay(_ kind: ProbeKind, _ period: Int) -> Duration {
+            let plan = ProbePlan(
+                handler: .tcp(host: nil, port: .number(1)), initialDelay: .seconds(3), period: .seconds(period))
+            return ProbeLoop(
+                plan: plan, kind: kind, since: .now(), isWanted: { true }, probe: { nil }, deliver: { _ in }
+            ).firstDelay
+        }
+        #expect(delay(.readiness, 10) == .seconds(3))
+        #expect(delay(.liveness, 10) == .seconds(4))
+        #expect(delay(.startup, 1) == .milliseconds(3500))
+
+        var world = try World(Self.probed)
+        world.begin()
+        world.send(.probed(container: "app", id: "c1", .startup, .success))
+        world.send(.probed(container: "app", id: "c1", .readiness, .notYet))
+        #expect(world.reports("Unhealthy").isEmpty)
+        #expect(world.condition("Ready") == "False")
     }
 
     @Test func postStartDelaysProbesAndKillsOnFailure() throws {

@@ -1,5 +1,6 @@
 // The whole kubelet without an API server: manifests in a folder, a runtime of dictionaries, a real clock.
 
+import Client
 import Containers
 import Kernel
 import Logging
@@ -111,6 +112,79 @@ import Testing
             #expect(runtime.calls.suffix(2) == ["stop app", "remove"])
             #expect(!Files.exists("\(folder)/data/pods/\(uid)"))
             #expect(try MountTable.read().allSatisfy { !$0.point.hasPrefix(folder + "/") })
+            again.cancel()
+            _ = try? await again.value
+        }
+    }
+
+    @Test func whatIsPutBackWhileItEndsBeginsAnew() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/manifests")
+            try Files.makeDirectory("\(folder)/data")
+            let manifest = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n"
+            try Files.writeAtomically("\(folder)/manifests/a.yaml", manifest)
+            let runtime = FakeRuntime()
+            let kubelet = kubelet(folder, runtime, FakeNetwork(), FakeProber())
+            let running = Task { try await kubelet.run(manifests: source(folder)) }
+            try await until { runtime.calls.contains("start app 0") }
+            runtime.state.withLock { $0.stopsHang = true }
+            try Files.remove("\(folder)/manifests/a.yaml")
+            try await until { runtime.calls.contains("stop app") }
+            try Files.writeAtomically("\(folder)/manifests/a.yaml", manifest)
+            try Files.writeAtomically("\(folder)/manifests/b.yaml", manifest.replacing("name: a}", with: "name: b}"))
+            try await until { await kubelet.pods().count == 2 }
+            #expect(runtime.calls.filter { $0 == "start app 0" }.count <= 2)
+            runtime.state.withLock { $0.stopsHang = false }
+            try await until { runtime.calls.filter { $0 == "start app 0" }.count == 3 }
+            #expect(await kubelet.pods().count == 2)
+            running.cancel()
+            _ = try? await running.value
+        }
+    }
+
+    @Test func anEndDuringAdoptionIsNotLostAndPreviousIsTheLastThatEnded() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/manifests")
+            try Files.makeDirectory("\(folder)/data")
+            try Files.writeAtomically(
+                "\(folder)/manifests/a.yaml",
+                "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n")
+            let runtime = FakeRuntime()
+            let first = kubelet(folder, runtime, FakeNetwork(), FakeProber())
+            let running = Task { try await first.run(manifests: source(folder)) }
+            try await until { runtime.calls.contains("start app 0") }
+            let pod = try #require(await first.pods().first?.pod)
+            let uid = try #require(pod.child("metadata").text("uid"))
+            running.cancel()
+            _ = try? await running.value
+            // It ends after the second kubelet has asked and before its worker has listened.
+            runtime.state.withLock { state in state.afterStatus = { runtime.exit(uid, "app", 1) } }
+            let second = kubelet(folder, runtime, FakeNetwork(), FakeProber())
+            let again = Task { try await second.run(manifests: source(folder)) }
+            try await until { runtime.calls.contains("start app 1") }
+
+            // kubectl logs -p: the last run that ended, also while the container waits for its next one.
+            let key = ObjectKey(namespace: "default", name: "a")
+            for attempt in 0...1 {
+                let path = "\(folder)/logs/default_a_\(uid)/app/\(attempt).log"
+                try Files.makeDirectory(Files.parent(of: path), mode: 0o755)
+                try Files.writeAtomically(path, LogTests.line(1, "run \(attempt)"))
+            }
+            func previous() async throws -> String {
+                var options = ContainerLogOptions()
+                options.previous = true
+                var bytes: [UInt8] = []
+                for try await piece in try await second.logs(pod: key, options: options) { bytes += piece }
+                return String(decoding: bytes, as: UTF8.self)
+            }
+            #expect(try await previous() == "run 0\n")
+            runtime.exit(uid, "app", 1)
+            try await until {
+                let status = try #require(await second.pods().first?.status)
+                return status.list("containerStatuses").first?.child("state").child("waiting").text("reason")
+                    == "CrashLoopBackOff"
+            }
+            #expect(try await previous() == "run 1\n")
             again.cancel()
             _ = try? await again.value
         }

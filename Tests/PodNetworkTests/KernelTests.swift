@@ -202,6 +202,38 @@ import Testing
         try await network.teardown()
     }
 
+    @Test("CVE-2020-8558: the node's loopback addresses are nobody else's to reach")
+    func loopbackStaysLocal() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        let pod = try TestPod()
+        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let loopback = try #require(IPAddress("127.0.0.1"))
+        let server = try TestServer(in: node.namespace, port: 10255, address: loopback, "private")
+        defer { server.stop() }
+        #expect(try askUDP(from: node.namespace, loopback, 10255) == "private 127.0.0.1")
+        // A pod that routes 127/8 over its link, as an attacker beside the node would.
+        try NetworkNamespace.runBlocking(fd: pod.namespace) {
+            for line in [
+                "sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1",
+                "ip route del local 127.0.0.0/8 table local", "ip route add 127.0.0.0/8 via 169.254.1.1 src \(given.ips[0])",
+                "ip addr flush dev lo",
+            ] { _ = try waitFor(spawn(["sh", "-c", line])) }
+        }
+        for line in [
+            "add table inet watch", "add chain inet watch in '{ type filter hook prerouting priority -310; }'",
+            "add rule inet watch in iifname != lo ip daddr 127.0.0.1 counter",
+        ] { #expect(try node.command("sh", "-c", "nft \"\(line.replacing("'", with: ""))\"") == 0) }
+        // Other software turns this on, and with it the kernel's own refusal off.
+        try node.command("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+        try node.command("sysctl", "-qw", "net.ipv4.conf.\(given.hostInterface).route_localnet=1")
+        #expect(try !askUDP(from: pod.namespace, loopback, 10255).contains("private"))
+        // They did come as far as the rule.
+        #expect(try !node.output("nft", "list", "table", "inet", "watch").contains("packets 0 "))
+        try await network.teardown()
+    }
+
     @Test func aForeignFlushIsUndone() async throws {
         let node = try TestNode()
         let network = try network(node)

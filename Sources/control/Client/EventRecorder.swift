@@ -1,7 +1,8 @@
 // Events as kubectl shows them: one object per (about whom, type, reason, message), counted up when it recurs.
 //
 // Recording never blocks and never fails its caller: what cannot be written is logged and forgotten, for an
-// event is a note about the work, not the work. The queue is bounded; beyond it the oldest unsent is dropped.
+// event is a note about the work, not the work. The queue is bounded; beyond it the oldest unsent is dropped. An object
+// that talks too much is cut: 25 events at once, then one in 5 min, as Kubernetes does it.
 
 public import Logging
 public import Objects
@@ -27,10 +28,26 @@ public final class EventRecorder: Sendable {
     private struct State {
         var known: [Note: Known] = [:]
         var order: [Note] = []
+        var budgets: [JSON: Budget] = [:]
+    }
+
+    /// Events that may still be written about one object.
+    private struct Budget {
+        var left: Double
+        var at: Timestamp
+
+        func refilled(at now: Timestamp) -> Budget {
+            let passed = Double(max(0, now.seconds - at.seconds))
+            return Budget(left: min(EventRecorder.burst, left + passed * EventRecorder.refillPerSecond), at: now)
+        }
     }
 
     /// How many distinct notes are remembered to be counted up rather than written anew.
-    private static let remembered = 512
+    private static let remembered = 2048
+    private static let burst = 25.0
+    private static let refillPerSecond = 1.0 / 300
+    /// An event's message may have 1024 bytes (core/v1 Event validation).
+    private static let messageLimit = 1024
 
     private let client: any APIClient
     private let component: String
@@ -64,19 +81,36 @@ public final class EventRecorder: Sendable {
         // The revision says which state was meant, but would make every recurrence a new event.
         about["resourceVersion"] = nil
         if let fieldPath { about["fieldPath"] = .string(fieldPath) }
-        input.yield((Note(about: about, severity: severity, reason: reason, message: message), Timestamp.now()))
+        let text = message.utf8.count <= Self.messageLimit
+            ? message : String(decoding: message.utf8.prefix(Self.messageLimit - 3), as: UTF8.self) + "..."
+        input.yield((Note(about: about, severity: severity, reason: reason, message: text), Timestamp.now()))
     }
 
     /// Writes what is recorded, one at a time, until the task is cancelled.
     public func run() async {
         var state = State()
         for await (note, time) in queue {
+            guard Self.allow(note, at: time, &state.budgets) else { continue }
             do throws(APIStatus) {
                 try await write(note, at: time, &state)
             } catch {
                 logger.debug("event not written", metadata: ["reason": "\(note.reason)", "error": "\(error)"])
             }
         }
+    }
+
+    private static func allow(_ note: Note, at time: Timestamp, _ budgets: inout [JSON: Budget]) -> Bool {
+        var subject = note.about
+        subject["fieldPath"] = nil
+        if budgets.count >= remembered {
+            // Whoever has its whole budget again need not be remembered.
+            budgets = budgets.filter { $0.value.refilled(at: time).left < burst }
+        }
+        var budget = (budgets[subject] ?? Budget(left: burst, at: time)).refilled(at: time)
+        let allowed = budget.left >= 1
+        if allowed { budget.left -= 1 }
+        budgets[subject] = budget
+        return allowed
     }
 
     private func write(_ note: Note, at time: Timestamp, _ state: inout State) async throws(APIStatus) {

@@ -19,6 +19,19 @@ public struct Unenforced: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { "\(controller) limits are not enforced: \(reason); \(fix)" }
+
+    /// One sentence for several: those with one cure are named together. nil when there is nothing to say.
+    public static func summary(_ missing: [Unenforced]) -> String? {
+        guard !missing.isEmpty else { return nil }
+        var fixes: [String] = []
+        for item in missing where !fixes.contains(item.fix) { fixes.append(item.fix) }
+        return fixes.map { fix in
+            let items = missing.filter { $0.fix == fix }
+            let names = items.map(\.controller).joined(separator: ", ")
+            let why = items.count == 1 ? ": \(items[0].reason)" : ""
+            return "\(names) limits are not enforced\(why); \(fix)"
+        }.joined(separator: "; ")
+    }
 }
 
 /// What could not be done to which group.

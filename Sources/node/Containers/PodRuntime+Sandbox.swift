@@ -23,6 +23,9 @@ extension PodRuntime {
             if Files.exists(directory(uid)) { try await tidy(uid) }
             do {
                 return try await make(config)
+            } catch is CancellationError {
+                // noded stops: the next one finds it cut off and clears it away.
+                throw CancellationError()
             } catch {
                 do { try await tidy(uid) } catch let remains {
                     logger.warning("sandbox leaves remains", metadata: ["pod": "\(uid)", "error": "\(remains)"])
@@ -77,6 +80,7 @@ extension PodRuntime {
             if let report = SandboxReport(answer.fields) {
                 sandbox.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
             }
+            sandbox.early = nil
         } catch {
             sandbox.leaving = true
             sandboxes[uid] = nil
@@ -140,10 +144,7 @@ extension PodRuntime {
         do { try group(of: sandbox.record)?.kill() } catch {
             logger.error("cannot kill the pod's cgroup", metadata: ["pod": "\(uid)", "error": "\(error)"])
         }
-        for container in sandbox.containers {
-            for waiter in container.waiters { waiter.resume() }
-            container.waiters = []
-        }
+        sandbox.abandonWaiters()
         await reap(process)
         sink.yield(.supervisorDied(uid: uid))
     }
@@ -166,10 +167,35 @@ extension PodRuntime {
         }
         // All at once: one that answers late keeps no other waiting.
         await withTaskGroup(of: Void.self) { group in
-            for uid in uids where sandboxes[uid] == nil { group.addTask { await self.recover(uid) } }
+            for uid in uids where sandboxes[uid] == nil {
+                let found = Outcome<Void>()
+                finding[uid] = found
+                // Unstructured: the node goes on without a late one, which is waited for all the same.
+                Task {
+                    await self.recover(uid)
+                    self.finding[uid] = nil
+                    found.set(.success(()))
+                }
+                group.addTask { await self.wait(for: found, of: uid) }
+            }
         }
         await sweep(known: Set(uids))
         return sandboxes.values.map(\.status).sorted { $0.uid < $1.uid }
+    }
+
+    /// Waits for a supervisor's first answer, but not for ever. A slow machine is not a broken one: only the end of the
+    /// process or of its line is taken for its death.
+    private func wait(for found: Outcome<Void>, of uid: String) async {
+        await withTaskGroup(of: Void.self) { [patience] group in
+            group.addTask { try? await found.wait() }
+            group.addTask { try? await Task.sleep(for: patience) }
+            await group.next()
+            group.cancelAll()
+        }
+        guard found.result == nil, !Task.isCancelled else { return }
+        logger.warning(
+            "supervisor does not answer yet; its pod waits for it, the node does not",
+            metadata: ["pod": "\(uid)", "pid": "\(sandboxes[uid].map { "\($0.process.pid)" } ?? "?")"])
     }
 
     private func recover(_ uid: String) async {
@@ -177,7 +203,8 @@ extension PodRuntime {
             try await alone(uid) { try await find(uid) }
         } catch {
             logger.warning("sandbox is not to be had back", metadata: ["pod": "\(uid)", "error": "\(error)"])
-            sandboxes[uid] = nil
+            // Told once: not again by `lost`, for its line may break after this.
+            sandboxes.removeValue(forKey: uid)?.leaving = true
             if let record = storedRecord(uid) {
                 try? group(of: record)?.kill()
                 sink.yield(.supervisorDied(uid: uid))
@@ -214,7 +241,7 @@ extension PodRuntime {
         var placeholder = SandboxRecord()
         placeholder.uid = uid
         let line = try adopt(stored ?? placeholder, socket, process, createdAt: .now())
-        let answer = try await patiently(line) { try await line.connection.request(.hello).answer }
+        let answer = try await line.connection.request(.hello).answer
         guard let report = SandboxReport(answer.fields), report.createdAt != 0,
             let record = SandboxRecord(report.record)
         else {
@@ -232,22 +259,21 @@ extension PodRuntime {
         for report in report.containers where !known.contains(String(decoding: report.id, as: UTF8.self)) {
             line.containers.append(container(report, record))
         }
+        // Those that ended between the answer and here.
+        let early = line.early ?? [:]
+        line.early = nil
+        for report in early.values { exited(uid, report) }
     }
 
-    /// Asks a supervisor that ought to answer at once; one that has not within `limit` is killed, which ends the
-    /// asking. (A request cannot be abandoned otherwise: its answer would come to nobody.)
-    private func patiently<R: Sendable>(
-        _ sandbox: Sandbox, limit: Duration = .seconds(30), _ body: () async throws -> R
-    ) async rethrows -> R {
-        let process = sandbox.process
-        let logger = logger
-        let watchdog = Task {
-            guard (try? await Task.sleep(for: limit)) != nil else { return }
-            logger.error("supervisor does not answer and is killed", metadata: ["pid": "\(process.pid)"])
-            try? process.signal(Signal.kill)
+    /// Asks a supervisor to go. One that is not gone within `limit` is killed by the caller, and what it held with it.
+    private func shutDown(_ sandbox: Sandbox, limit: Duration) async {
+        let connection = sandbox.connection
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await connection.request(.shutdown) }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
         }
-        defer { watchdog.cancel() }
-        return try await body()
     }
 
     private func container(_ report: ContainerReport, _ sandbox: SandboxRecord) -> Container {
@@ -273,16 +299,12 @@ extension PodRuntime {
             if let sandbox = sandboxes[uid] {
                 sandbox.leaving = true
                 // It kills its containers, unmounts and goes; one that does not answer is killed below.
-                let connection = sandbox.connection
-                _ = try? await patiently(sandbox, limit: .seconds(10)) { try await connection.request(.shutdown).id }
+                await shutDown(sandbox, limit: .seconds(10))
                 sandboxes[uid] = nil
                 try? sandbox.process.signal(Signal.kill)
                 await reap(sandbox.process)
                 sandbox.reader?.cancel()
-                for container in sandbox.containers {
-                    for waiter in container.waiters { waiter.resume() }
-                    container.waiters = []
-                }
+                sandbox.abandonWaiters()
             }
             try await tidy(uid)
         }

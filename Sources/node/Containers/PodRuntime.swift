@@ -22,17 +22,25 @@ public actor PodRuntime: ContainerRuntime {
     let tree: CgroupTree?
     var sandboxes: [String: Sandbox] = [:]
     /// Sandboxes being made or removed: the second caller waits for the first.
-    private var busy: [String: [CheckedContinuation<Void, Never>]] = [:]
+    private var busy: [String: Outcome<Void>] = [:]
+    /// Supervisors that were found and have not answered yet.
+    var finding: [String: Outcome<Void>] = [:]
+    /// How long `recover` waits for supervisors before it goes on without the late ones.
+    let patience: Duration
     public nonisolated let events: AsyncStream<RuntimeEvent>
     nonisolated let sink: AsyncStream<RuntimeEvent>.Continuation
 
     /// - Parameters:
     ///   - runDirectory: for sockets; at most 50 bytes, made when missing (0700).
     ///   - dataDirectory: for roots of containers, on a file system that overlay accepts as upper (0700).
+    ///   - patience: how long `recover` holds up its caller for supervisors that do not answer.
     /// - Throws: SystemError when a directory or the supervisor's memfd cannot be made.
-    public init(runDirectory: String, dataDirectory: String, logger: Logger) throws {
+    public init(
+        runDirectory: String, dataDirectory: String, patience: Duration = .seconds(5), logger: Logger
+    ) throws {
         self.runDirectory = runDirectory
         self.dataDirectory = dataDirectory
+        self.patience = patience
         self.logger = logger
         try Files.makeDirectory(runDirectory, mode: 0o700)
         // Nobody but root gets near what containers leave on disk: setuid files above all (CVE-2024-25621).
@@ -45,13 +53,14 @@ public actor PodRuntime: ContainerRuntime {
     // MARK: One at a time
 
     /// Runs `body` with nobody else making or removing the sandbox meanwhile.
-    func alone<R: Sendable>(_ uid: String, _ body: () async throws -> R) async rethrows -> R {
-        while busy[uid] != nil {
-            await withCheckedContinuation { busy[uid]?.append($0) }
-        }
-        busy[uid] = []
+    /// - Throws: CancellationError instead of waiting for the others, and what `body` throws.
+    func alone<R: Sendable>(_ uid: String, _ body: () async throws -> R) async throws -> R {
+        while let other = busy[uid] { try await other.wait() }
+        let done = Outcome<Void>()
+        busy[uid] = done
         defer {
-            for waiter in busy.removeValue(forKey: uid) ?? [] { waiter.resume() }
+            busy[uid] = nil
+            done.set(.success(()))
         }
         return try await body()
     }
@@ -69,7 +78,10 @@ public actor PodRuntime: ContainerRuntime {
 
     func directory(_ uid: String) -> String { "\(runDirectory)/\(uid)" }
 
-    public func status(_ uid: String) -> SandboxStatus? { sandboxes[uid]?.status }
+    public func status(_ uid: String) async -> SandboxStatus? {
+        try? await finding[uid]?.wait()
+        return sandboxes[uid]?.status
+    }
 
     // MARK: Containers
 
@@ -106,23 +118,36 @@ public actor PodRuntime: ContainerRuntime {
             if let log = config.logPath { try Files.makeDirectory(Files.parent(of: log), mode: 0o755) }
             let container = Container(id: config.id, record: record, state: .created(at: .now()))
             sandbox.containers.append(container)
-            do {
-                let answer = try await sandbox.connection.request(
-                    .startContainer, plan.fields, descriptors: descriptors
-                ).answer
-                // Its end may have come in the same breath.
-                if case .created = container.state {
-                    container.state = Self.started(answer)
-                    sink.yield(.containerStarted(uid: uid, id: config.id))
-                }
-            } catch {
-                sandbox.containers.removeAll { $0 === container }
-                throw error
-            }
+            let begun = Outcome<Void>()
+            // Unstructured: what was asked of the supervisor is seen to its end; only waiting for it is cancelled.
+            Task { await self.start(container, plan, descriptors, sandbox, begun) }
+            try await begun.wait()
             return container.status
+        } catch is CancellationError {
+            throw CancellationError()
         } catch {
             await removeRemains(of: config.id, sandbox)
             throw error
+        }
+    }
+
+    private func start(
+        _ container: Container, _ plan: ContainerPlan, _ descriptors: [SharedDescriptor], _ sandbox: Sandbox,
+        _ begun: Outcome<Void>
+    ) async {
+        do {
+            let answer = try await sandbox.connection.request(
+                .startContainer, plan.fields, descriptors: descriptors
+            ).answer
+            // Its end may have come in the same breath.
+            if case .created = container.state {
+                container.state = Self.started(answer)
+                sink.yield(.containerStarted(uid: sandbox.record.uid, id: container.id))
+            }
+            begun.set(.success(()))
+        } catch {
+            sandbox.containers.removeAll { $0 === container }
+            begun.set(.failure(error))
         }
     }
 
@@ -189,31 +214,28 @@ public actor PodRuntime: ContainerRuntime {
             } catch ContainersError.notRunning, ContainersError.noContainer {
                 return
             }
-            if await ended(container, within: grace) { return }
+            if try await ended(container, within: grace) { return }
         }
         guard !container.hasEnded else { return }
         try await sandbox.connection.request(.kill, container: id)
         // Nothing survives SIGKILL but a task that the kernel cannot interrupt: reported, not waited for.
-        guard await ended(container, within: .seconds(30)) else {
+        guard try await ended(container, within: .seconds(30)) else {
             throw ContainersError.supervisor(uid: uid, "container \(id) does not end although it was killed")
         }
     }
 
-    private func ended(_ container: Container, within limit: Duration) async -> Bool {
+    /// - Throws: CancellationError at once when the task is cancelled.
+    private func ended(_ container: Container, within limit: Duration) async throws -> Bool {
         if container.hasEnded { return true }
-        let timer = Task { [weak container] in
-            guard (try? await Task.sleep(for: limit)) != nil else { return }
-            self.wake(container)
+        let over = container.over
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await over.wait() }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
         }
-        defer { timer.cancel() }
-        await withCheckedContinuation { container.waiters.append($0) }
+        try Task.checkCancellation()
         return container.hasEnded
-    }
-
-    private func wake(_ container: Container?) {
-        guard let container else { return }
-        for waiter in container.waiters { waiter.resume() }
-        container.waiters = []
     }
 
     public func removeContainer(sandbox uid: String, id: String) async throws {
@@ -240,27 +262,31 @@ public actor PodRuntime: ContainerRuntime {
         guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
         return try await Sessions.attach(sandbox.connection, container: id, terminal: container.record.terminal) {
             [self] in
-            await exitCode(uid, id)
+            try await exitCode(uid, id)
         }
     }
 
     /// Waits for the container's end.
-    private func exitCode(_ uid: String, _ id: String) async -> Int32 {
-        while let container = sandboxes[uid]?.container(id) {
-            if case .exited(let status) = container.state { return status.code }
-            await withCheckedContinuation { container.waiters.append($0) }
-        }
-        return 137
+    private func exitCode(_ uid: String, _ id: String) async throws -> Int32 {
+        guard let container = sandboxes[uid]?.container(id) else { throw ContainersError.noContainer(id: id) }
+        try await container.over.wait()
+        if case .exited(let status) = container.state { return status.code }
+        throw ContainersError.noContainer(id: id)
     }
 
     // MARK: Ends
 
     func exited(_ uid: String, _ report: ContainerReport) {
         let id = String(decoding: report.id, as: UTF8.self)
-        guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
+        guard let sandbox = sandboxes[uid] else { return }
+        guard let container = sandbox.container(id) else {
+            sandbox.early?[id] = report
+            return
+        }
+        guard !container.hasEnded else { return }
         let status = exitStatus(report, container.record, sandbox.record)
         container.state = .exited(status)
-        wake(container)
+        container.over.set(.success(()))
         sink.yield(.containerExited(uid: uid, id: id, status))
     }
 

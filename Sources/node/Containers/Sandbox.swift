@@ -17,6 +17,8 @@ final class Sandbox {
     var containers: [Container] = []
     /// Asked to go: its end is no surprise.
     var leaving = false
+    /// Ends told before the supervisor's list of containers was taken over; nil once it was.
+    var early: [String: ContainerReport]? = [:]
 
     init(record: SandboxRecord, connection: SupervisorConnection, process: ProcessHandle, createdAt: Timestamp) {
         self.record = record
@@ -26,6 +28,14 @@ final class Sandbox {
     }
 
     func container(_ id: String) -> Container? { containers.first { $0.id == id } }
+
+    /// Nothing more will be heard of the containers: whoever waits for one goes on.
+    func abandonWaiters() {
+        let uid = record.uid
+        for container in containers {
+            container.over.set(.failure(ContainersError.supervisor(uid: uid, "it has gone")))
+        }
+    }
 
     var status: SandboxStatus {
         SandboxStatus(
@@ -40,7 +50,8 @@ final class Container {
     let id: String
     let record: ContainerRecord
     var state: ContainerState
-    var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Set when the container has ended, or failed when its supervisor has gone.
+    let over = Outcome<Void>()
 
     init(id: String, record: ContainerRecord, state: ContainerState) {
         self.id = id

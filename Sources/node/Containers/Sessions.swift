@@ -3,10 +3,13 @@
 
 import Kernel
 import SupervisorProtocol
+import Synchronization
 import System
 
 enum Sessions {
     private static let piece = 32 << 10
+    /// What a pipe or a terminal may still hold of a command that has ended, bytes (pipe(7): the default capacity).
+    private static let remainder = 64 << 10
 
     static func exec(
         _ connection: SupervisorConnection, container id: String, _ config: ExecConfig
@@ -62,7 +65,7 @@ enum Sessions {
 
     static func attach(
         _ connection: SupervisorConnection, container id: String, terminal: Bool,
-        exit: @escaping @Sendable () async -> Int32
+        exit: @escaping @Sendable () async throws -> Int32
     ) async throws -> ExecSession {
         let output = try FileDescriptor.pipe().shared()
         let error = try FileDescriptor.pipe().shared()
@@ -83,7 +86,7 @@ enum Sessions {
                 resize: { columns, rows in
                     if let master { try? Terminal.resize(master.raw, columns: columns, rows: rows) }
                 },
-                wait: { await exit() }, cancel: {}))
+                wait: { try await exit() }, cancel: {}))
     }
 
     /// The command's exit code, for as many as ask.
@@ -98,18 +101,22 @@ enum Sessions {
         return outcome
     }
 
-    /// Pulls from a descriptor: nothing is read that nobody asked for. It ends where the other side closes, or when it is
-    /// empty after the command's end: what a command leaves running must not keep its caller. EIO is how a terminal's
-    /// other end says it has gone.
+    /// Pulls from a descriptor: nothing is read that nobody asked for. It ends where the other side closes, or after the
+    /// command's end once what it left in the pipe is read: what a command leaves running must not keep its caller, not
+    /// even one that goes on writing. EIO is how a terminal's other end says it has gone.
     private static func stream(
         _ descriptor: SharedDescriptor, until end: Outcome<Int32>
     ) throws(SystemError) -> AsyncStream<[UInt8]> {
         try descriptor.setNonBlocking()
+        let left = Mutex(remainder)
         return AsyncStream {
             while true {
                 let over = end.result != nil
                 do {
-                    let bytes = try descriptor.read(upTo: piece)
+                    let allowed = over ? min(piece, left.withLock { $0 }) : piece
+                    guard allowed > 0 else { return nil }
+                    let bytes = try descriptor.read(upTo: allowed)
+                    if over { left.withLock { $0 -= bytes.count } }
                     return bytes.isEmpty ? nil : bytes
                 } catch let error as SystemError where error.errno == .EAGAIN && !over {
                     if await !readable(descriptor, orEnd: end) { return nil }

@@ -2,6 +2,10 @@
 //
 // One task reads; requests are matched to their answers by id. The socket never blocks: what it does not take at
 // once waits here in order. When the line breaks, every waiting request throws and `closed` is called once.
+//
+// A request has no time limit (docs/decisions/0011-patience.md): what a supervisor does is system calls on this
+// machine, and one that is late is slow or stopped, not dead. Its death breaks the line. Whoever does not want to wait
+// cancels its task: the answer then comes to nobody, and what was asked is done all the same.
 
 import Kernel
 import Logging
@@ -98,11 +102,17 @@ final class SupervisorConnection: Sendable {
         case .execExited: commandEnded(id, code: Self.number(fields, Tag.code))
         default:
             let waiter = state.withLock { state in
+                let waiter = state.waiting.removeValue(forKey: id)
                 // From here on its end may come.
-                if kind == .execStarted { state.commands[id] = .running }
-                return state.waiting.removeValue(forKey: id)
+                if kind == .execStarted, waiter != nil { state.commands[id] = .running }
+                return waiter
             }
-            waiter?.resume(returning: SupervisorAnswer(kind: kind, fields: fields, descriptors: descriptors))
+            guard let waiter else {
+                // Nobody has its streams: it would wait for ever.
+                if kind == .execStarted { cancelCommand(id) }
+                return
+            }
+            waiter.resume(returning: SupervisorAnswer(kind: kind, fields: fields, descriptors: descriptors))
         }
     }
 
@@ -116,12 +126,15 @@ final class SupervisorConnection: Sendable {
 
     private func commandEnded(_ id: UInt32, code: Int32) {
         let waiter: CheckedContinuation<Int32, any Error>? = state.withLock { state in
-            guard case .awaited(let waiter) = state.commands[id] else {
-                state.commands[id] = .ended(code)
-                return nil
+            switch state.commands[id] {
+            case .awaited(let waiter):
+                state.commands[id] = nil
+                return waiter
+            case .running: state.commands[id] = .ended(code)
+            // One that was cancelled before it had started.
+            case .ended, nil: break
             }
-            state.commands[id] = nil
-            return waiter
+            return nil
         }
         waiter?.resume(returning: code)
     }
@@ -144,7 +157,8 @@ final class SupervisorConnection: Sendable {
 
     // MARK: Asking
 
-    /// Sends a request and waits for its answer. `failed` answers are thrown as `ContainersError`.
+    /// Sends a request and waits for its answer. `failed` answers are thrown as `ContainersError`, CancellationError
+    /// when the task is cancelled meanwhile.
     func request(
         _ kind: MessageKind, _ fields: FieldWriter = FieldWriter(), descriptors: [SharedDescriptor] = []
     ) async throws -> (id: UInt32, answer: SupervisorAnswer) {
@@ -152,22 +166,33 @@ final class SupervisorConnection: Sendable {
             defer { state.nextID = state.nextID == .max ? 1 : state.nextID + 1 }
             return state.nextID
         }
-        let answer = try await withCheckedThrowingContinuation { continuation in
-            let message = fields.message(kind, id: id, descriptors: descriptors.count)
-            let accepted = state.withLock { state in
-                guard !state.broken else { return false }
-                state.waiting[id] = continuation
-                state.outgoing.append((message, descriptors))
-                return true
+        try Task.checkCancellation()
+        let answer = try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let message = fields.message(kind, id: id, descriptors: descriptors.count)
+                let accepted = state.withLock { state in
+                    guard !state.broken else { return false }
+                    state.waiting[id] = continuation
+                    state.outgoing.append((message, descriptors))
+                    return true
+                }
+                guard accepted else {
+                    continuation.resume(throwing: ContainersError.supervisor(uid: uid, "the connection broke"))
+                    return
+                }
+                flush()
+                // Cancelled before there was somebody to tell.
+                if Task.isCancelled { abandon(id) }
             }
-            guard accepted else {
-                continuation.resume(throwing: ContainersError.supervisor(uid: uid, "the connection broke"))
-                return
-            }
-            flush()
+        } onCancel: {
+            abandon(id)
         }
         if answer.kind == .failed { throw ContainersError(Failure(answer.fields), uid: uid) }
         return (id, answer)
+    }
+
+    private func abandon(_ id: UInt32) {
+        state.withLock { $0.waiting.removeValue(forKey: id) }?.resume(throwing: CancellationError())
     }
 
     /// A request about one container.
@@ -178,23 +203,38 @@ final class SupervisorConnection: Sendable {
         _ = try await request(kind, fields)
     }
 
-    /// The exit code of the command that request `id` started.
+    /// The exit code of the command that request `id` started. Throws CancellationError when the task is cancelled;
+    /// it may be asked again then.
     func commandExit(_ id: UInt32) async throws -> Int32 {
-        try await withCheckedThrowingContinuation { continuation in
-            let known: Result<Int32, any Error>? = state.withLock { state in
-                switch state.commands[id] {
-                case .ended(let code):
-                    state.commands[id] = nil
-                    return .success(code)
-                case .running:
-                    state.commands[id] = .awaited(continuation)
-                    return nil
-                case .awaited, nil:
-                    return .failure(ContainersError.supervisor(uid: uid, "the command is not known any more"))
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let known: Result<Int32, any Error>? = state.withLock { state in
+                    switch state.commands[id] {
+                    case .ended(let code):
+                        state.commands[id] = nil
+                        return .success(code)
+                    case .running:
+                        state.commands[id] = .awaited(continuation)
+                        return nil
+                    case .awaited, nil:
+                        return .failure(ContainersError.supervisor(uid: uid, "the command is not known any more"))
+                    }
                 }
+                if let known { continuation.resume(with: known) }
+                if Task.isCancelled { abandonCommand(id) }
             }
-            if let known { continuation.resume(with: known) }
+        } onCancel: {
+            abandonCommand(id)
         }
+    }
+
+    private func abandonCommand(_ id: UInt32) {
+        let waiter: CheckedContinuation<Int32, any Error>? = state.withLock { state in
+            guard case .awaited(let waiter) = state.commands[id] else { return nil }
+            state.commands[id] = .running
+            return waiter
+        }
+        waiter?.resume(throwing: CancellationError())
     }
 
     /// Sends without waiting for the answer.

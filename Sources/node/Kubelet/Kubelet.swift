@@ -8,6 +8,7 @@
 // Stopping it (cancelling `run`) leaves every container running. What it finds at start that no pod wants is
 // stopped, but only after the first complete list of pods: a server that is away costs nothing.
 
+internal import Cgroups
 public import Client
 public import Containers
 public import HTTP
@@ -23,6 +24,7 @@ public actor Kubelet {
         case runtime(RuntimeEvent)
         case objectsChanged(uid: String)
         case synced
+        case nodeDeleted
         case audit
         case ended(uid: String)
     }
@@ -43,6 +45,11 @@ public actor Kubelet {
 
     private var workers: [String: PodWorker] = [:]
     private var names: [ObjectKey: String] = [:]
+    /// Standalone: the manifests' pods of the last reading. One that was taken away and put back before it had ended
+    /// begins anew from here.
+    private var manifests: [String: JSON] = [:]
+    /// Standalone: pods that end because their manifest went.
+    private var leaving: Set<String> = []
     /// Sandboxes that outlived the last noded and have no worker yet.
     private var orphans: [String: SandboxStatus] = [:]
     /// Pods whose supervisor died before they had a worker.
@@ -68,7 +75,9 @@ public actor Kubelet {
         self.seccomp = seccomp
         self.drain = drain
         self.logger = logger
-        recorder = client.map { EventRecorder(client: $0, nodeName: config.nodeName, logger: logger) }
+        recorder = client.map {
+            EventRecorder(client: $0, component: "kubelet", host: config.nodeName, logger: logger)
+        }
         agent = client.map {
             NodeAgent(
                 config: config, client: $0, runtimeVersion: "noded://\(config.version.drop { $0 == "v" })",
@@ -93,7 +102,11 @@ public actor Kubelet {
             client, .pods, fields: FieldSelector("spec.nodeName", equals: config.nodeName), logger: logger)
         await recover()
         pods.onChange { [inlet] _, old, new in inlet.yield(.pod(old: old, new: new)) }
+        let own = Informer(
+            client, .nodes, fields: FieldSelector("metadata.name", equals: config.nodeName), logger: logger)
+        own.onChange { [inlet] _, _, new in if new == nil { inlet.yield(.nodeDeleted) } }
         await withDiscardingTaskGroup { group in
+            group.addTask { await own.run() }
             group.addTask { await recorder.run() }
             group.addTask { await agent.run() }
             group.addTask { await cache.run() }
@@ -125,11 +138,11 @@ public actor Kubelet {
     }
 
     private func announce(_ recorder: EventRecorder) {
-        let subject = EventSubject(kind: "Node", namespace: "", name: config.nodeName, uid: config.nodeName)
-        recorder.record(PodReport("Starting", "Starting kubelet."), about: subject)
-        guard !config.unenforced.isEmpty else { return }
-        let text = config.unenforced.map { "\($0)" }.joined(separator: "; ")
-        recorder.record(PodReport(warning: true, "CgroupLimitsUnenforced", text), about: subject)
+        // As Kubernetes does it, events about a node carry its name as uid: the object may not exist yet.
+        let node: JSON = ["metadata": ["name": .string(config.nodeName), "uid": .string(config.nodeName)]]
+        recorder.record(.normal, "Starting", "Starting kubelet.", about: node, kind: "Node")
+        guard let text = Unenforced.summary(config.unenforced) else { return }
+        recorder.record(.warning, "CgroupLimitsUnenforced", text, about: node, kind: "Node")
         logger.warning("resource limits are not enforced", metadata: ["why": "\(text)"])
     }
 
@@ -203,17 +216,22 @@ public actor Kubelet {
         switch message {
         case .pod(let old, let new): await apply(old, new, node, &group)
         case .pods(let desired):
-            for (uid, worker) in workers where desired[uid] == nil { worker.deliver(.vanished) }
-            for pod in desired.values { await apply(nil, pod, node, &group) }
+            manifests = desired
+            for (uid, worker) in workers where desired[uid] == nil && leaving.insert(uid).inserted {
+                worker.deliver(.vanished)
+            }
+            for (uid, pod) in desired where !leaving.contains(uid) { await apply(nil, pod, node, &group) }
             removeOrphans(&group)
         case .runtime(let event): await route(event)
         case .objectsChanged(let uid): await workers[uid]?.objectsChanged()
         case .synced: removeOrphans(&group)
+        case .nodeDeleted: await agent?.nodeDeleted()
         case .audit:
             for worker in workers.values { group.addTask { await worker.audit() } }
         case .ended(let uid):
             workers[uid] = nil
             names = names.filter { $0.value != uid }
+            if leaving.remove(uid) != nil, let pod = manifests[uid] { await apply(nil, pod, node, &group) }
         }
     }
 
@@ -231,6 +249,7 @@ public actor Kubelet {
         group.addTask { [inlet, runtime] in
             // What the runtime knows now, not what it knew at the start.
             let sandbox = found == nil ? nil : await runtime.status(uid)
+            guard !Task.isCancelled else { return }
             await worker.run(adopting: sandbox, stale: died || (found != nil && sandbox == nil))
             inlet.yield(.ended(uid: uid))
         }
@@ -259,7 +278,10 @@ public actor Kubelet {
         orphans = [:]
     }
 
-    private func remove(_ sandbox: SandboxStatus) async {
+    private func remove(_ found: SandboxStatus) async {
+        // Its supervisor may answer only now.
+        let sandbox = await runtime.status(found.uid) ?? found
+        guard !Task.isCancelled else { return }
         let grace = Duration.seconds(sandbox.annotations["noded.dev/grace"].flatMap { Int($0) } ?? 30)
         let uid = sandbox.uid
         await withDiscardingTaskGroup { group in
@@ -268,6 +290,8 @@ public actor Kubelet {
                 group.addTask { [runtime, logger] in
                     do {
                         try await runtime.stopContainer(sandbox: uid, id: container.id, signal: nil, grace: grace)
+                    } catch is CancellationError {
+                        return
                     } catch {
                         logger.warning(
                             "cannot stop container", metadata: ["id": "\(container.id)", "error": "\(error)"])
@@ -275,6 +299,8 @@ public actor Kubelet {
                 }
             }
         }
+        // Cancelled: noded stops, and the next one finds what still ends.
+        guard !Task.isCancelled else { return }
         do {
             await network.detach(podUID: uid)
             try await runtime.removeSandbox(uid)

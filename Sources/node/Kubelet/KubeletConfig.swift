@@ -124,8 +124,9 @@ public typealias SeccompFilter = @Sendable (_ capabilities: [String]) throws -> 
 
 /// Where the status of pods goes, and their objects' end: the API server, or the log in standalone mode.
 public protocol PodSink: Sendable {
-    /// Publishes `status`; `last` is what was published before, if anything. Returns false when the object is gone.
-    func publish(_ status: JSON, of pod: JSON) async throws -> Bool
+    /// Publishes `status`; `last` is what this worker published before, if anything: then the pod's own status, a copy
+    /// that lags, says nothing any more about what the API shows. Returns false when the object is gone.
+    func publish(_ status: JSON, of pod: JSON, after last: JSON?) async throws -> Bool
     /// The last act of a pod's life: removes the object with grace 0.
     func remove(_ pod: JSON) async throws
     /// Does not wait: events are sent in the background.

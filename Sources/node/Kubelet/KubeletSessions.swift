@@ -19,7 +19,9 @@ extension Kubelet {
             throw APIStatus.badRequest(
                 "container \"\(name)\" in pod \"\(key.name)\" is waiting to start: \(await Self.waiting(worker, name))")
         }
-        let attempt = options.previous ? facts.attempt - 1 : facts.attempt
+        // The last one that ended: the latest itself while it waits to run again (CrashLoopBackOff).
+        let isLast = !facts.running && facts.willRun
+        let attempt = options.previous && !isLast ? facts.attempt - 1 : facts.attempt
         guard attempt >= 0 else {
             throw APIStatus.badRequest("previous terminated container \"\(name)\" in pod \"\(key.name)\" not found")
         }
@@ -28,43 +30,12 @@ extension Kubelet {
         let metadata = pod.child("metadata")
         let directory = dependencies.config.podLogDirectory(
             namespace: key.namespace, name: key.name, uid: metadata.text("uid") ?? "")
-        let reader = LogReader(directory: "\(directory)/\(name)", options: options) { attempt in
+        let reader = LogReader(directory: "\(directory)/\(name)", options: options, pod: worker.changes) { attempt in
             guard let facts = await worker.facts(name) else { return .over }
             if facts.attempt > attempt { return .next(attempt: attempt + 1) }
             return facts.running || facts.willRun ? .more : .over
         }
-        return Self.stream { try await reader.run(attempt: attempt, emit: $0) }
-    }
-
-    /// A bounded stream: the reader's task waits for its consumer, and ends with it.
-    private static func stream(
-        _ body: @escaping @Sendable (_ emit: @Sendable (consuming [UInt8]) async throws -> Void) async throws -> Void
-    ) -> AsyncThrowingStream<[UInt8], any Error> {
-        AsyncThrowingStream(bufferingPolicy: .bufferingOldest(64)) { continuation in
-            let task = Task {
-                do {
-                    try await body { piece in
-                        var piece = piece
-                        while true {
-                            switch continuation.yield(piece) {
-                            case .enqueued: return
-                            case .dropped(let back):
-                                piece = back
-                                try await Task.sleep(for: .milliseconds(5))
-                            case .terminated: throw CancellationError()
-                            @unknown default: return
-                            }
-                        }
-                    }
-                    continuation.finish()
-                } catch is CancellationError {
-                    continuation.finish()
-                } catch {
-                    continuation.finish(throwing: error)
-                }
-            }
-            continuation.onTermination = { _ in task.cancel() }
-        }
+        return Handoff.stream { try await reader.run(attempt: attempt, emit: $0) }
     }
 
     /// Runs a command in a running container.

@@ -1,6 +1,7 @@
 // What nftables must do for the pod network itself: one table, a pure function of the configuration.
 //
 //   raw         cluster DNS is answered on this node from an address on lo: outside conntrack, thus outside all NAT;
+//               packets for 127/8 that come from outside are dropped, whatever route_localnet says (CVE-2020-8558);
 //               IPv6 packets whose source is not routed to the pod's link are dropped (IPv4: rp_filter does it)
 //   postrouting what leaves the cluster's ranges goes out under the node's address
 
@@ -11,7 +12,7 @@ enum NodeRules {
     static let table = NftTable("inet", "noded_pods")
 
     static func ruleset(_ config: PodNetworkConfig) -> NftRuleset {
-        var prerouting: [String] = []
+        var prerouting: [String] = ["iifname != \"lo\" ip daddr 127.0.0.0/8 drop"]
         var output: [String] = []
         var postrouting: [String] = []
         for address in config.clusterDNS {

@@ -189,6 +189,13 @@ public enum Files {
 /// An exclusive lock on a file, released when the value goes (also when the process dies).
 public struct FileLock: ~Copyable, Sendable {
     let file: FileDescriptor
+
+    /// Replaces the lock file's text: for whoever is refused the lock.
+    public borrowing func note(_ text: String) throws(SystemError) {
+        try file.truncate(to: 0)
+        try file.seek(to: 0)
+        try file.write(all: Array(text.utf8))
+    }
 }
 
 extension Files {

@@ -15,6 +15,9 @@ for bad in "--port 0" "--no-such-flag" "--pod-cidr 10.42.0.0" "--standalone" "--
   same "a bad flag ends with 64: $bad" 64 $?
 done
 check "nothing was made by that" test ! -e "$DATA"
+check "noded image list without a store" noded image list --data-dir "$DATA"
+check "noded reset without --yes" noded reset "${PATHS[@]}"
+check "nor by that" test ! -e "$DATA"
 refused "an address that is not ours is refused" 'Error|error|no address' noded run "${PATHS[@]}" --node-ip 192.168.99.99
 
 expect "noded image import" 'ghcr.io/company/web-app:v1.0.0' noded image import --data-dir "$DATA" "$WORK/v1.0.0.tar"
@@ -50,4 +53,6 @@ if grep -qE '6443' <<<"$text"; then ok "and says which"; else fail "and says whi
 rm -rf "$WORK/other" "$RUN-other"
 text=$(noded run "${PATHS[@]}" --port 6444 --node-ip 192.168.87.2 2>&1)
 same "a data directory in use ends with 1" 1 $?
+refused "and says who has it, also when the port is the same" "another noded \(pid $NODED_PID\) is running on $DATA" \
+  noded run "${PATHS[@]}" --node-ip 192.168.87.2
 expect "an image imported beside a running noded" 'v1.1.0' noded image import --data-dir "$DATA" "$WORK/v1.1.0.tar"

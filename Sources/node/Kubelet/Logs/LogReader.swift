@@ -2,7 +2,8 @@
 //
 // A cursor is an open file and an offset. When the file was rotated under the reader, its descriptor's name in
 // /proc/self/fd says so, and the next generation follows: nothing is lost or shown twice, which is the usual fault of
-// readers that reopen a path. Following sleeps on inotify and looks once a second whether the container is over.
+// readers that reopen a path. Following sleeps until inotify tells of the folder or the worker of its pod; nothing
+// wakes up to look.
 
 import Kernel
 public import System
@@ -35,6 +36,8 @@ struct LogReader {
     /// Folder of the container's logs.
     let directory: String
     let options: ContainerLogOptions
+    /// Wakes when `continuation` may have another answer. Called before each waiting.
+    let pod: @Sendable () -> AsyncStream<Void>
     /// Asked while following, at the end of what is there.
     let continuation: @Sendable (_ attempt: Int) async -> Continuation
 
@@ -123,7 +126,11 @@ struct LogReader {
         var offset = start.offset
         while true {
             guard let file = try? FileDescriptor.open(path, [.read]) else {
-                if options.follow, path == self.file(attempt), await waits(attempt, nil) { continue }
+                // Not there yet: watched first, then looked for again.
+                guard options.follow, path == self.file(attempt) else { return false }
+                let changes = try FileWatcher.shared.changes(directory)
+                if Files.exists(path) { continue }
+                if await waits(attempt, changes) { continue }
                 return false
             }
             try file.seek(to: offset)
@@ -132,7 +139,7 @@ struct LogReader {
             while true {
                 try Task.checkCancellation()
                 // Watched before it is read, and anew for each wait: a change in between is not missed.
-                if options.follow, changes == nil { changes = try? FileWatcher.shared.changes(directory) }
+                if options.follow, changes == nil { changes = try FileWatcher.shared.changes(directory) }
                 let bytes = try await BlockingPool.shared.run { try shared.read(upTo: Self.block) }
                 if !bytes.isEmpty {
                     let out = filter.take(bytes)
@@ -149,7 +156,7 @@ struct LogReader {
                     if filter.isFull { return true }
                     continue
                 }
-                guard options.follow, await waits(attempt, changes) else {
+                guard options.follow, let watched = changes, await waits(attempt, watched) else {
                     // What was written between the last read and the end.
                     let rest = try await BlockingPool.shared.run { try shared.read(upTo: Self.block) }
                     if rest.isEmpty, try next(after: shared, attempt) == nil { return false }
@@ -175,14 +182,15 @@ struct LogReader {
         return files.dropFirst(index + 1).first { Files.exists($0) }
     }
 
-    /// Waits for a change, a second at most. False when this attempt writes no more.
-    private func waits(_ attempt: Int, _ changes: AsyncStream<Void>?) async -> Bool {
+    /// Waits for a change of the folder or of the pod. False when this attempt writes no more.
+    private func waits(_ attempt: Int, _ changes: AsyncStream<Void>) async -> Bool {
+        // Listened to before it is asked: an end in between is not missed.
+        let pod = pod()
         guard case .more = await continuation(attempt), !Task.isCancelled else { return false }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: .seconds(1)) }
-            if let changes {
+            for stream in [changes, pod] {
                 group.addTask {
-                    for await _ in changes { break }
+                    for await _ in stream { break }
                 }
             }
             await group.next()

@@ -278,6 +278,7 @@ extension PodMachine {
             count.unknowns = 0
             count.successes += 1
             if count.successes >= probe.successThreshold { passed(index, running, kind, now) }
+        case .notYet: break
         case .unknown(let why):
             // A prober that is late says nothing about the container, but must not hide a dead one for ever.
             count.unknowns += 1

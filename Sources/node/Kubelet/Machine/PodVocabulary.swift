@@ -47,6 +47,9 @@ public struct Termination: Sendable, Hashable {
 public enum ProbeOutcome: Sendable, Hashable {
     case success
     case failure(String)
+    /// A readiness probe failed in the first period of the container's life: its program may not be up yet, and it was
+    /// not ready before either. Nothing to tell.
+    case notYet
     /// The prober itself was too late or could not ask: says nothing about the container.
     case unknown(String)
 }

@@ -1,6 +1,7 @@
 // The Node object and its Lease: registration, a heartbeat every 10 s (a Lease, kept in memory by the server), the
-// status only when it changed or after 5 minutes. An object that somebody deleted is made again.
+// status only when it changed or after 5 minutes. An object that somebody deleted is made again at once.
 
+import Cgroups
 import Client
 import Logging
 import Objects
@@ -39,6 +40,14 @@ actor NodeAgent {
     func setProblem(_ text: String?) {
         guard text != problem else { return }
         problem = text
+        wake.yield()
+    }
+
+    /// Somebody deleted the Node object while the node lives: it is registered again at once, as a new one.
+    func nodeDeleted() {
+        logger.warning("the Node object was deleted; registering again", metadata: ["node": "\(config.nodeName)"])
+        nodeUID = nil
+        published = nil
         wake.yield()
     }
 
@@ -190,9 +199,7 @@ actor NodeAgent {
             Condition(
                 type: "CgroupLimitsUnenforced", status: !config.unenforced.isEmpty,
                 reason: config.unenforced.isEmpty ? "AllControllersPresent" : "ControllersMissing",
-                message: config.unenforced.isEmpty
-                    ? "every resource limit is enforced"
-                    : config.unenforced.map { "\($0)" }.joined(separator: "; ")))
+                message: Unenforced.summary(config.unenforced) ?? "every resource limit is enforced"))
         list.append(
             Condition(
                 type: "Ready", status: problem == nil, reason: problem == nil ? "KubeletReady" : "KubeletNotReady",

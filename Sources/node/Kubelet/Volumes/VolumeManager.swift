@@ -63,7 +63,7 @@ struct VolumeManager: Sendable {
         }
         if let source = volume["hostPath"] {
             let path = source.text("path") ?? ""
-            try await BlockingPool.shared.run { try HostPath.check(path, type: source.text("type") ?? "") }
+            try await HostPath.shared.verify(path, type: source.text("type") ?? "")
             return VolumeSource(path: path, readOnly: false)
         }
         let kind = volume.object?.keys.first { $0 != "name" } ?? "volume"
@@ -107,37 +107,5 @@ struct VolumeManager: Sendable {
     static func remove(_ podDirectory: String) throws {
         try Mounts.unmountAll(below: podDirectory)
         try Files.removeTree(podDirectory)
-    }
-}
-
-/// HostPathVolumeSource.type.
-enum HostPath {
-    static func check(_ path: String, type: String) throws {
-        guard path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
-            throw KubeletError.badRequest("hostPath \"\(path)\" must be absolute and without \"..\"")
-        }
-        let format = (try? Files.attributes(path)).map { $0.mode & 0o170000 }
-        func expect(_ wanted: UInt32, _ what: String) throws {
-            guard format == wanted else {
-                throw KubeletError.badRequest("hostPath type check failed: \(path) is not a \(what)")
-            }
-        }
-        switch type {
-        case "": break
-        case "DirectoryOrCreate":
-            if format == nil { try Files.makeDirectory(path, mode: 0o755) } else { try expect(0o040000, "directory") }
-        case "Directory": try expect(0o040000, "directory")
-        case "FileOrCreate":
-            if format == nil {
-                _ = try FileDescriptor.open(path, [.write, .create], mode: 0o644)
-            } else {
-                try expect(0o100000, "file")
-            }
-        case "File": try expect(0o100000, "file")
-        case "Socket": try expect(0o140000, "socket")
-        case "CharDevice": try expect(0o020000, "character device")
-        case "BlockDevice": try expect(0o060000, "block device")
-        default: throw KubeletError.unsupported("hostPath type \(type) is not known")
-        }
     }
 }

@@ -9,8 +9,8 @@ struct APISink: PodSink {
     let client: any APIClient
     let recorder: EventRecorder
 
-    func publish(_ status: JSON, of pod: JSON) async throws -> Bool {
-        if Self.covers(pod.child("status"), status) { return true }
+    func publish(_ status: JSON, of pod: JSON, after last: JSON?) async throws -> Bool {
+        if last == nil, Self.covers(pod.child("status"), status) { return true }
         var body = status
         // Addresses are a merged list; those of an earlier sandbox must not stay in it.
         for field in ["podIPs", "hostIPs"] {
@@ -33,8 +33,18 @@ struct APISink: PodSink {
                 subresource: "status")
             return true
         } catch {
-            // 409: another pod has the name by now.
-            if error.code == 404 || error.code == 409 { return false }
+            if try await isGone(pod, error) { return false }
+            throw error
+        }
+    }
+
+    /// Whether `error` says that the pod is gone. A conflict alone does not: another writer may just have been faster.
+    private func isGone(_ pod: JSON, _ error: APIStatus) async throws(APIStatus) -> Bool {
+        guard error.code == 409 else { return error.code == 404 }
+        do {
+            return try await client.get(.pods, ObjectKey(pod)).child("metadata")["uid"] != pod.child("metadata")["uid"]
+        } catch {
+            if error.code == 404 { return true }
             throw error
         }
     }
@@ -46,17 +56,16 @@ struct APISink: PodSink {
         do {
             try await client.delete(.pods, ObjectKey(pod), DeleteOptions(gracePeriodSeconds: 0, uid: uid))
         } catch {
-            if error.code != 404 && error.code != 409 { throw error }
+            if try await !isGone(pod, error) { throw error }
         }
     }
 
     func report(_ report: PodReport, about pod: JSON) {
-        let metadata = pod.child("metadata")
         let isInit = pod.child("spec").list("initContainers").contains { $0.text("name") == report.container }
         let path = report.container.map { "spec.\(isInit ? "initContainers" : "containers"){\($0)}" }
-        recorder.record(report, about: EventSubject(
-            kind: "Pod", namespace: metadata.text("namespace") ?? "", name: metadata.text("name") ?? "",
-            uid: metadata.text("uid") ?? "", fieldPath: path))
+        recorder.record(
+            report.warning ? .warning : .normal, report.reason, report.message, about: pod, kind: "Pod",
+            fieldPath: path)
     }
 
     /// Whether the API already shows everything in `status`.
@@ -82,7 +91,7 @@ struct APISink: PodSink {
 struct LogSink: PodSink {
     let logger: Logger
 
-    func publish(_ status: JSON, of pod: JSON) async throws -> Bool {
+    func publish(_ status: JSON, of pod: JSON, after last: JSON?) async throws -> Bool {
         let metadata = pod.child("metadata")
         let ready = status.list("conditions").contains { $0.text("type") == "Ready" && $0.text("status") == "True" }
         let containers = (status.list("initContainerStatuses") + status.list("containerStatuses")).map { item in

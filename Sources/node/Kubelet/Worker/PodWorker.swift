@@ -20,6 +20,7 @@ actor PodWorker {
     private var machine: PodMachine
     private let qosClass: String
 
+    private nonisolated let changed = ChangeSignal()
     private nonisolated let mailbox: AsyncStream<PodEvent>
     private nonisolated let inlet: AsyncStream<PodEvent>.Continuation
     private let operations: AsyncStream<PodAction>
@@ -62,6 +63,9 @@ actor PodWorker {
 
     nonisolated func deliver(_ event: PodEvent) { inlet.yield(event) }
 
+    /// Wakes after everything that changes the pod; ends with the worker.
+    nonisolated func changes() -> AsyncStream<Void> { changed.changes() }
+
     func update(_ pod: JSON) {
         self.pod = pod
         machine.openGates = Self.gates(pod)
@@ -78,7 +82,7 @@ actor PodWorker {
 
     func exited(_ id: String, _ status: ExitStatus) async {
         guard let slot = machine.slots.first(where: { $0.running?.id == id }) else {
-            // It ended before its start was heard of; `started` looks here.
+            // It ended before its start, or its adoption, was heard of: see `catchUp`.
             exits[id] = status
             return
         }
@@ -95,7 +99,7 @@ actor PodWorker {
         var options = ContainerLogOptions()
         options.tailLines = 80
         let text = LogText()
-        let reader = LogReader(directory: "\(root)/\(name)", options: options) { _ in .over }
+        let reader = LogReader(directory: "\(root)/\(name)", options: options, pod: changes) { _ in .over }
         try? await reader.run(attempt: attempt) { await text.add($0) }
         return String(decoding: await text.bytes.suffix(2048), as: UTF8.self)
     }
@@ -163,15 +167,26 @@ actor PodWorker {
             for await event in mailbox {
                 let actions = machine.handle(event, at: .now)
                 for action in actions { perform(action, &group) }
-                if case .started(_, let id, _) = event, let status = exits.removeValue(forKey: id) {
-                    await exited(id, status)
+                switch event {
+                case .started, .adopt: await catchUp()
+                default: break
                 }
                 markDirty.yield()
+                changed.signal()
                 if forgotten { break }
             }
             group.cancelAll()
         }
+        changed.end()
         if forgotten { await leaveNothing() }
+    }
+
+    /// Ends that were told before the machine knew of the container.
+    private func catchUp() async {
+        guard !exits.isEmpty else { return }
+        for id in machine.slots.compactMap({ $0.running?.id }) {
+            if let status = exits.removeValue(forKey: id) { await exited(id, status) }
+        }
     }
 
     /// The logs stay as long as the object does, no longer.
@@ -320,7 +335,7 @@ actor PodWorker {
     private func deleteObject() async {
         do {
             let status = machine.status(host: node.host, qosClass: qosClass)
-            if status != published { _ = try await node.sink.publish(status, of: pod) }
+            if status != published { _ = try await node.sink.publish(status, of: pod, after: published) }
             published = status
             try await node.sink.remove(pod)
             deliver(.objectDeleted)
@@ -350,7 +365,7 @@ actor PodWorker {
                 if status == published || machine.objectGone || machine.isGone { break }
                 do {
                     // Gone: its deletion arrives as an event of its own.
-                    _ = try await node.sink.publish(status, of: pod)
+                    _ = try await node.sink.publish(status, of: pod, after: published)
                     published = status
                 } catch {
                     logger.warning("cannot publish status, trying again", metadata: ["error": "\(error)"])
@@ -433,6 +448,8 @@ actor PodWorker {
             let status: Containers.ContainerStatus
             do {
                 status = try await node.runtime.startContainer(sandbox: uid, config)
+            } catch is CancellationError {
+                return
             } catch {
                 try? await node.runtime.removeContainer(sandbox: uid, id: config.id)
                 throw KubeletError.container(reason: "RunContainerError", "\(error)")
@@ -472,6 +489,8 @@ actor PodWorker {
     private func stop(_ id: String, _ grace: Duration) async {
         do {
             try await node.runtime.stopContainer(sandbox: uid, id: id, signal: nil, grace: grace)
+        } catch is CancellationError {
+            // noded stops; the pod goes on ending, and the next noded sees it through.
         } catch {
             // The exit event, or the `overdue` timer, decides what comes next.
             logger.warning("cannot stop container", metadata: ["id": "\(id)", "error": "\(error)"])
@@ -498,7 +517,7 @@ actor PodWorker {
         guard let plan = machine.plan.containers.first(where: { $0.name == name })?.probes[kind] else { return nil }
         let (handlers, container, key) = (handlers, containerJSON(name), Probe(id: id, kind: kind))
         return ProbeLoop(
-            plan: plan, since: since, isWanted: { await self.isWanted(key) },
+            plan: plan, kind: kind, since: since, isWanted: { await self.isWanted(key) },
             probe: { await handlers.run(plan.handler, container: container, id: id, timeout: plan.timeout) },
             deliver: { self.deliver(.probed(container: name, id: id, kind, $0)) })
     }

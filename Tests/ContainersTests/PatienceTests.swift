@@ -1,0 +1,144 @@
+// Slow supervisors, cancelled waits, and ends that come in the middle of an adoption.
+
+import Containers
+import Kernel
+import Logging
+import System
+import Testing
+
+@Suite(.serialized) struct PatienceTests {
+    private static let stop: Int32 = 19, go: Int32 = 18
+
+    private func secondRuntime(_ node: TestNode) throws -> PodRuntime {
+        try PodRuntime(
+            runDirectory: node.run, dataDirectory: node.data, patience: .milliseconds(50),
+            logger: Logger(label: "test-second"))
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aCancelledStopReturnsAndKillsNothing() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let config = node.config("trap '' TERM; echo up; while true; do sleep 0.05; done")
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            try await eventually("its log") { try node.logLines(config).count > 0 }
+            let stop = Task {
+                try await node.runtime.stopContainer(
+                    sandbox: sandbox.uid, id: config.id, signal: nil, grace: .seconds(3600))
+            }
+            try await Task.sleep(for: .milliseconds(100))
+            stop.cancel()
+            await #expect(throws: CancellationError.self) { try await stop.value }
+            guard case .running = await node.runtime.status(sandbox.uid)?.containers.first?.state else {
+                Issue.record("a cancelled stop has killed")
+                return
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aRequestToAStoppedSupervisorIsCancelled() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let config = node.config("while true; do sleep 0.05; done")
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            let supervisor = try ProcessHandle(pid: sandbox.supervisorPID)
+            try supervisor.signal(Self.stop)
+            let other = node.config("exit 7")
+            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, other) }
+            let command = Task {
+                try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["sleep", "600"]))
+            }
+            try await Task.sleep(for: .milliseconds(100))
+            start.cancel()
+            command.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await start.value }
+            await #expect(throws: CancellationError.self) { _ = try await command.value }
+            try supervisor.signal(Self.go)
+            // What was asked for is done all the same, but a command without anybody to hear it is not left running.
+            #expect(try await node.end(of: other.id, in: sandbox.uid).code == 7)
+            try await eventually("the command is gone") {
+                let list = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["ps", "-o", "args"]))
+                return !(await text(list.stdout)).contains("sleep 600")
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aSlowSupervisorKeepsItsPodAndHoldsUpNobody() async throws {
+        try await withNode { node in
+            let slow = try await node.sandbox { $0.name = "slow" }
+            let config = node.config("while true; do sleep 0.05; done")
+            _ = try await node.runtime.startContainer(sandbox: slow.uid, config)
+            let quick = try await node.sandbox()
+            let supervisor = try ProcessHandle(pid: slow.supervisorPID)
+            try supervisor.signal(Self.stop)
+            let second = try secondRuntime(node)
+            let found = await second.recover()
+            #expect(Set(found.map(\.uid)) == [slow.uid, quick.uid])
+            #expect(found.first { $0.uid == slow.uid }?.name == "slow")
+            #expect(found.first { $0.uid == slow.uid }?.supervisorPID == slow.supervisorPID)
+            // Who asks for it waits, and may give up waiting.
+            let asked = Task { await second.status(slow.uid) }
+            try await Task.sleep(for: .milliseconds(100))
+            try supervisor.signal(Self.go)
+            let status = try #require(await asked.value)
+            guard case .running = status.containers.first?.state else {
+                Issue.record("\(status)")
+                return
+            }
+            try await second.stopContainer(sandbox: slow.uid, id: config.id, signal: 9, grace: .seconds(5))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aSupervisorThatDiesWhileItIsWaitedForIsTold() async throws {
+        try await withNode { node in
+            let slow = try await node.sandbox()
+            let supervisor = try ProcessHandle(pid: slow.supervisorPID)
+            try supervisor.signal(Self.stop)
+            let second = try secondRuntime(node)
+            let asked = Task {
+                _ = await second.recover()
+                return await second.status(slow.uid)
+            }
+            try await Task.sleep(for: .milliseconds(200))
+            try supervisor.signal(Signal.kill)
+            #expect(await asked.value == nil)
+            for await event in second.events {
+                if case .supervisorDied(let uid) = event {
+                    #expect(uid == slow.uid)
+                    break
+                }
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func endsDuringAnAdoptionAreNotLost() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            for _ in 0..<5 {
+                var ids: [String] = []
+                for _ in 0..<8 {
+                    let config = node.config("exec sleep 600")
+                    _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+                    ids.append(config.id)
+                }
+                let pids = await node.runtime.status(sandbox.uid)?.containers.compactMap { container -> Int32? in
+                    if case .running(let pid, _) = container.state { pid } else { nil }
+                } ?? []
+                #expect(pids.count == ids.count)
+                let supervisor = try ProcessHandle(pid: sandbox.supervisorPID)
+                try supervisor.signal(Self.stop)
+                let second = try secondRuntime(node)
+                async let found = second.recover()
+                try await Task.sleep(for: .milliseconds(20))
+                for pid in pids { try ProcessHandle(pid: pid).signal(Signal.kill) }
+                try supervisor.signal(Self.go)
+                _ = await found
+                for id in ids {
+                    #expect(try await node.end(of: id, in: sandbox.uid, runtime: second).code == 137)
+                    try await node.runtime.removeContainer(sandbox: sandbox.uid, id: id)
+                }
+            }
+        }
+    }
+}

@@ -76,7 +76,7 @@ var targets: [Target] = [
     // control: the control plane.
     .target(name: "CDeclarations", path: "Sources/control/CDeclarations", exclude: ["declarations"]),
     module("Objects", in: "control", ["System", "CDeclarations", "CYAML"]),
-    module("Store", in: "control", ["System", "CSQLite", .logging]),
+    module("Store", in: "control", ["System", "CSQLite", "CInflate", .logging]),
     module("Client", in: "control", ["System", "Objects", .logging]),
     module("APIServer", in: "control", ["System", "Objects", "Store", "Client", "HTTP", .logging]),
     module("Reconcile", in: "control", ["System", .logging]),

@@ -19,7 +19,8 @@ struct ControlPlane: Sendable {
     let server: APIServer
     let informers: InformerSet
     let port: Int
-    private let store: any ObjectStore
+    private let store: SQLiteStore
+    private let control: StoreControl
     private let front: HTTPServer
     private let authority: CertificateAuthority
     private let names: [CertificateAuthority.Name]
@@ -35,6 +36,8 @@ struct ControlPlane: Sendable {
         var serviceCIDR: CIDR
         var clusterDomain: String
         var backend: any NodeBackend
+        /// Bytes; nil leaves it to the store.
+        var storeLimit: Int64?
     }
 
     static func start(_ settings: Settings, logs: LogFactory) async throws -> ControlPlane {
@@ -42,9 +45,10 @@ struct ControlPlane: Sendable {
         let authority = try CertificateAuthority.loadOrCreate(directory: "\(settings.dataDirectory)/pki")
         let names = Self.names(settings)
         let identity = try authority.issueServer(commonName: "noded", names: names)
-        let storeDirectory = "\(settings.dataDirectory)/store"
-        try Files.makeDirectory(storeDirectory, mode: 0o700)
-        let store = SQLiteStore(path: "\(storeDirectory)/state.db", logger: logs("store"))
+        try Files.makeDirectory(StorePlace.folder(settings.dataDirectory), mode: 0o700)
+        var storage = SQLiteStore.Configuration(path: StorePlace.file(settings.dataDirectory))
+        if let limit = settings.storeLimit { storage.limits.fileBytes = limit }
+        let store = SQLiteStore(storage, logger: logs("store"))
         var configuration = APIServerConfiguration(advertiseAddress: settings.nodeAddress)
         configuration.port = settings.port
         configuration.serviceCIDRs = [settings.serviceCIDR]
@@ -58,15 +62,17 @@ struct ControlPlane: Sendable {
             handler: server, logger: logs("http"))
         // The port first: whoever holds it may hold the store too, and says so more clearly.
         let port = try await front.start()
+        let control: StoreControl
         do {
             try await server.open()
+            control = try StoreControl(dataDirectory: settings.dataDirectory, store: store, logger: logs("store"))
         } catch {
             await front.shutdown(grace: .zero)
             throw error
         }
         let plane = ControlPlane(
             server: server, informers: InformerSet(client: server.client, logger: logs("informer")), port: port,
-            store: store, front: front, authority: authority, names: names, logs: logs, logger: logger)
+            store: store, control: control, front: front, authority: authority, names: names, logs: logs, logger: logger)
         try plane.writeKubeconfig(settings)
         return plane
     }
@@ -110,6 +116,7 @@ struct ControlPlane: Sendable {
         let scheduler = Scheduler(client: server.client, informers: informers, logger: logs("scheduler"))
         await withDiscardingTaskGroup { group in
             group.addTask { await server.run() }
+            group.addTask { await control.run() }
             group.addTask { await informers.run() }
             group.addTask { await scheduler.run() }
             group.addTask { await Controllers.run(context) }

@@ -17,6 +17,8 @@ struct DaemonSettings: Sendable {
     let resolvConf: String
     /// Standalone mode: the folder of manifests.
     let manifests: String?
+    /// Bytes; nil leaves it to the store.
+    var storeLimit: Int64?
 }
 
 struct Daemon: Sendable {
@@ -39,7 +41,7 @@ struct Daemon: Sendable {
             ControlPlane.Settings(
                 dataDirectory: settings.dataDirectory, listen: settings.listen, port: settings.port,
                 nodeName: settings.nodeName, nodeAddress: settings.nodeAddress, serviceCIDR: settings.ranges.services,
-                clusterDomain: settings.clusterDomain, backend: backend),
+                clusterDomain: settings.clusterDomain, backend: backend, storeLimit: settings.storeLimit),
             logs: logs)
         logger.info(
             "the API listens",

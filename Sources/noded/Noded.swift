@@ -19,7 +19,8 @@ struct Noded: AsyncParsableCommand {
             """,
         version: "noded \(version)",
         subcommands: [
-            RunCommand.self, ImageCommand.self, CheckCommand.self, ResetCommand.self, VersionCommand.self,
+            RunCommand.self, ImageCommand.self, CheckCommand.self, StoreCommand.self,
+            BackupCommand.self, RestoreCommand.self, ResetCommand.self, VersionCommand.self,
             ResolverCommand.self, BenchContainerCommand.self,
         ])
 }

@@ -8,6 +8,7 @@
 import ArgumentParser
 import Kernel
 import Logging
+import Objects
 import System
 import Transport
 
@@ -39,6 +40,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Where the machine's resolvers are listed; names outside the cluster are asked there.")
     var resolvConf = "/etc/resolv.conf"
 
+    @Option(help: "Bytes that objects may take on disk, such as 4Gi. Beyond, only deletes and small updates are accepted.")
+    var storeLimit = "4Gi"
+
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
@@ -51,6 +55,9 @@ struct RunCommand: AsyncParsableCommand {
         guard (1...65535).contains(port) else { throw ValidationError("--port \(port): must be 1 to 65535") }
         guard IPAddress(listen) != nil else { throw ValidationError("--listen \(listen): must be an IP address") }
         if let nodeIP, IPAddress(nodeIP) == nil { throw ValidationError("--node-ip \(nodeIP): must be an IP address") }
+        guard storeLimitBytes != nil else {
+            throw ValidationError("--store-limit \(storeLimit): must be an amount of at least 16Mi, such as 4Gi")
+        }
         guard Logger.Level(rawValue: logLevel) != nil else {
             throw ValidationError("--log-level \(logLevel): must be trace, debug, info, notice, warning, error or critical")
         }
@@ -60,6 +67,11 @@ struct RunCommand: AsyncParsableCommand {
         if let nodeName, !Self.isNodeName(nodeName) {
             throw ValidationError("--node-name \(nodeName): must be lower case letters, digits, '-' and '.'")
         }
+    }
+
+    private var storeLimitBytes: Int64? {
+        guard let bytes = try? Quantity(parsing: storeLimit).value, bytes >= 16 << 20 else { return nil }
+        return bytes
     }
 
     /// RFC 1123 subdomain.
@@ -107,6 +119,6 @@ struct RunCommand: AsyncParsableCommand {
             dataDirectory: paths.dataDirectory, runDirectory: paths.runDirectory, cgroup: paths.cgroup,
             ranges: try cluster.ranges(), clusterDomain: cluster.clusterDomain, listen: listen, port: port,
             nodeName: nodeName ?? NodeName.ofThisMachine(), nodeAddress: address, resolvConf: resolvConf,
-            manifests: manifests)
+            manifests: manifests, storeLimit: storeLimitBytes)
     }
 }

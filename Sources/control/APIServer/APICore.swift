@@ -220,7 +220,10 @@ final class APICore: Sendable {
         case .conflict: return .conflict(declaration.id, name)
         case .notFound: return .notFound(declaration.id, name)
         case .closed: return .unavailable("the store is not open")
-        case .full, .io, .corrupt, .notAStore, .newerFormat, .locked, .compacted:
+        case _ where error.isOutOfSpace:
+            // As etcd does, and with the HTTP code that says it (RFC 4918, 11.5).
+            return APIStatus(code: 507, reason: "InsufficientStorage", message: error.description)
+        case .full, .io, .corrupt, .badBackup, .storeExists, .notAStore, .newerFormat, .locked, .compacted:
             return .internalError(error.description)
         }
     }

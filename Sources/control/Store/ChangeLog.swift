@@ -1,5 +1,10 @@
 // Which changes the log still holds: numbers only, as a value; the engines keep the changes themselves.
-// Entries leave at the old end, when they are too old, too many or too heavy.
+//
+//      first ──expired──> live ──────served──────> end
+//
+// Entries leave at the old end, when they are too old, too many or too heavy, and in two steps: first nobody is served
+// from them any more (`expire`: memory only, so an idle store need not write for it), later they go from the disk
+// (`forget`), with the next write or when they are worth a write of their own.
 
 struct ChangeLog {
     struct Entry {
@@ -12,54 +17,66 @@ struct ChangeLog {
 
     private var entries: [Entry] = []
     private var first = 0
+    private var live = 0
+    /// Bytes of old values that are served, and of those that only wait for their deletion.
     private(set) var bytes = 0
-    /// Changes after this revision are all here.
+    private(set) var expiredBytes = 0
+    /// Changes after this revision are all served.
     private(set) var floor: UInt64
 
     init(floor: UInt64 = 0) {
         self.floor = floor
     }
 
-    var count: Int { entries.count - first }
-    var oldest: Entry? { first < entries.count ? entries[first] : nil }
+    /// Entries that are served.
+    var count: Int { entries.count - live }
+    /// Entries that only wait for their deletion.
+    var expired: Int { live - first }
+    var oldest: Entry? { live < entries.count ? entries[live] : nil }
 
     mutating func append(_ entry: Entry) {
         entries.append(entry)
         bytes += entry.bytes
     }
 
-    /// How many of the oldest entries are over a bound, at most `most`.
-    func surplus(now: Int64, _ limits: StoreLimits, most: Int) -> Int {
-        var left = count
-        var weight = bytes
-        var surplus = 0
-        while surplus < most, left > 0 {
-            let entry = entries[first + surplus]
-            guard left > limits.logCount || weight > limits.logBytes || now - entry.time > limits.logAge else { break }
-            left -= 1
-            weight -= entry.bytes
-            surplus += 1
+    /// Stops serving what is over a bound. Returns how many entries that were.
+    @discardableResult
+    mutating func expire(now: Int64, _ limits: StoreLimits) -> Int {
+        let before = live
+        while let entry = oldest,
+            count > limits.logCount || bytes > limits.logBytes || now - entry.time > limits.logAge
+        {
+            expireOldest(entry)
         }
-        return surplus
+        return live - before
     }
 
-    /// How many of the oldest entries are not after that revision, at most `most`.
-    func count(through revision: UInt64, most: Int) -> Int {
-        var count = 0
-        while count < most, first + count < entries.count, entries[first + count].revision <= revision { count += 1 }
-        return count
+    /// Stops serving the changes up to that revision. Returns how many they were.
+    @discardableResult
+    mutating func expire(through revision: UInt64) -> Int {
+        let before = live
+        while let entry = oldest, entry.revision <= revision { expireOldest(entry) }
+        return live - before
     }
 
-    /// The revision that becomes the floor when so many of the oldest entries go. `count` is at least 1.
-    func floor(dropping count: Int) -> UInt64 { entries[first + count - 1].revision }
+    private mutating func expireOldest(_ entry: Entry) {
+        live += 1
+        bytes -= entry.bytes
+        expiredBytes += entry.bytes
+        floor = entry.revision
+    }
 
-    mutating func drop(_ count: Int) {
-        guard count > 0 else { return }
-        floor = floor(dropping: count)
-        for index in first..<(first + count) { bytes -= entries[index].bytes }
+    /// The revision through which the oldest `count` entries, all expired, are to be deleted. `count` is at least 1.
+    func lastRevision(ofOldest count: Int) -> UInt64 { entries[first + count - 1].revision }
+
+    /// The oldest `count` entries, all of them expired, are gone.
+    mutating func forget(_ count: Int) {
+        precondition(count <= expired)
+        for index in first..<(first + count) { expiredBytes -= entries[index].bytes }
         first += count
         if first > 1024, first * 2 > entries.count {
             entries.removeFirst(first)
+            live -= first
             first = 0
         }
     }

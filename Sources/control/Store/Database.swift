@@ -59,16 +59,29 @@ final class Database {
         guard code == SQLITE_OK else { throw error(sql, code) }
     }
 
-    /// The first column of the first row, as text.
+    /// The first column of the only row, as text. A pragma that writes has done so only when the statement is through
+    /// (its commit comes after the row), so it is run to its end.
     func text(_ sql: String) throws(StoreError) -> String {
         let statement = try Statement(self, sql)
-        return try statement.step() ? statement.text(0) : ""
+        var text = ""
+        while try statement.step() { text = statement.text(0) }
+        return text
     }
 
-    /// The first column of the first row, as a number.
+    /// The first column of the only row, as a number.
     func number(_ sql: String) throws(StoreError) -> Int64 {
         let statement = try Statement(self, sql)
-        return try statement.step() ? statement.number(0) : 0
+        var number: Int64 = 0
+        while try statement.step() { number = statement.number(0) }
+        return number
+    }
+
+    /// What SQLite finds wrong with the structure of the file (page tree, indexes, free list); empty when nothing is.
+    func quickCheck() throws(StoreError) -> [String] {
+        let rows = try Statement(self, "PRAGMA quick_check")
+        var findings: [String] = []
+        while try rows.step() { findings.append(rows.text(0)) }
+        return findings == ["ok"] ? [] : findings
     }
 
     /// Moves the pages of the write-ahead log into the file, so that the log begins anew with the next commit.

@@ -65,7 +65,7 @@ public final class MemoryStore: ObjectStore {
     public func compact(through revision: UInt64) async throws(StoreError) {
         try contents.withLock { contents throws(StoreError) in
             guard contents.onChange != nil else { throw .closed }
-            drop(&contents, contents.log.count(through: revision, most: .max))
+            drop(&contents, contents.log.expire(through: revision))
         }
     }
 
@@ -77,11 +77,11 @@ public final class MemoryStore: ObjectStore {
     }
 
     private func trim(_ contents: inout Contents, now: Int64) {
-        drop(&contents, contents.log.surplus(now: now, limits, most: .max))
+        drop(&contents, contents.log.expire(now: now, limits))
     }
 
     private func drop(_ contents: inout Contents, _ count: Int) {
-        contents.log.drop(count)
+        contents.log.forget(count)
         contents.changes.removeFirst(count)
     }
 }

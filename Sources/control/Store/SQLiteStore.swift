@@ -30,18 +30,6 @@ public final class SQLiteStore: ObjectStore {
         }
     }
 
-    public struct Statistics: Hashable, Sendable {
-        public let objects: Int
-        /// Changes in the log.
-        public let changes: Int
-        /// Pages in the file, those of them that are free, bytes of each.
-        public let pages: Int64
-        public let freePages: Int64
-        public let bytesPerPage: Int64
-        /// Frames in the write-ahead log.
-        public let walFrames: Int
-    }
-
     private let writer: StoreWriter
     private let thread = WorkerThread(name: "noded-store")
     private let queue = Mutex(Queue())
@@ -97,15 +85,27 @@ public final class SQLiteStore: ObjectStore {
         while try await onWriter({ writer throws(StoreError) in try writer.compactStep(through: revision) }) {}
     }
 
-    /// Reads the whole file and returns what is wrong with it, in SQLite's words; empty when nothing is.
-    /// Holds writes up meanwhile (about a second per GB): for an operator's question, not for every start.
+    /// Reads every object from the disk, some at a time, and returns what is wrong; empty when nothing is. Waiting
+    /// writes get their turn in between.
     public func check() async throws(StoreError) -> [String] {
-        try await onWriter { writer throws(StoreError) in try writer.check() }
+        var findings: [String] = []
+        var next: UInt64? = 0
+        while let id = next {
+            let step = try await onWriter { writer throws(StoreError) in try writer.checkStep(after: id) }
+            findings += step.findings
+            next = step.next
+        }
+        return findings
     }
 
     /// Figures for an operator and for tests.
-    public func statistics() async throws(StoreError) -> Statistics {
+    public func statistics() async throws(StoreError) -> StoreStatistics {
         try await onWriter { writer throws(StoreError) in try writer.statistics() }
+    }
+
+    /// Everything that lasts, as it is at one revision; for a backup. Holds nobody up.
+    public func snapshot() async throws(StoreError) -> StoreSnapshot {
+        try await onWriter { writer throws(StoreError) in try writer.snapshot() }
     }
 
     public func close() async throws(StoreError) {

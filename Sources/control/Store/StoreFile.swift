@@ -1,8 +1,11 @@
 // The store's file: its tables, what is checked before they are trusted, and the statements of the writer.
 //
-//      objects   id, revision, time, class, resource, namespace, name, prefix, suffix     the current values
-//      changes   revision, time, kind, resource, namespace, name, previous, prefix, suffix   the short log
+//      objects   id, revision, time, class, resource, namespace, name, prefix, suffix, checksum   the current values
+//      changes   revision, time, kind, resource, namespace, name, previous, prefix, suffix      the short log
 //      state     reserved                                                                one row
+//
+// The checksum (of everything else in the row) is what finds a bit that a disk has lost: SQLite itself only checks the
+// structure of its pages. It is null in rows that format 1 has written.
 //
 // `changes` keeps the value that a change replaced, not the new one: the new one is in `objects`, or it is the
 // replaced one of the key's next change. So a create writes its bytes once, and the log can still tell every
@@ -19,7 +22,7 @@ internal import System
 final class StoreFile {
     /// "node": tells SQLite files of ours from others' (see SQLite's magic.txt).
     static let applicationID: Int64 = 0x6e6f_6465
-    static let format: Int64 = 1
+    static let format: Int64 = 2
 
     let database: Database
     private let insertObject: Statement
@@ -38,9 +41,9 @@ final class StoreFile {
         database = try Database(path: path, vfs: vfs)
         try StoreFile.prepare(database)
         insertObject = try Statement(
-            database, "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+            database, "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
         updateObject = try Statement(
-            database, "UPDATE objects SET revision = ?2, time = ?3, prefix = ?4, suffix = ?5 WHERE id = ?1")
+            database, "UPDATE objects SET revision = ?2, time = ?3, prefix = ?4, suffix = ?5, checksum = ?6 WHERE id = ?1")
         deleteObject = try Statement(database, "DELETE FROM objects WHERE id = ?1")
         insertChange = try Statement(database, "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
         deleteChanges = try Statement(database, "DELETE FROM changes WHERE revision <= ?1")
@@ -64,6 +67,7 @@ final class StoreFile {
                 throw .newerFormat(path: database.path, found: Int(version), supported: Int(format))
             }
             try configure(database)
+            if version < format { try upgrade(database) }
         } else {
             // Nothing was ever stored here: new, or a first start that was cut short before its transaction.
             try database.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -89,13 +93,21 @@ final class StoreFile {
         }
     }
 
+    /// From format 1, which had no checksums.
+    private static func upgrade(_ database: Database) throws(StoreError) {
+        try database.transaction { () throws(StoreError) in
+            try database.execute(
+                "ALTER TABLE objects ADD COLUMN checksum INTEGER; PRAGMA user_version = \(format)")
+        }
+    }
+
     private static func create(_ database: Database) throws(StoreError) {
         try database.transaction { () throws(StoreError) in
             try database.execute(
                 """
                 CREATE TABLE objects (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, time INTEGER NOT NULL,
                     class INTEGER NOT NULL, resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
-                    prefix BLOB NOT NULL, suffix BLOB NOT NULL) STRICT;
+                    prefix BLOB NOT NULL, suffix BLOB NOT NULL, checksum INTEGER) STRICT;
                 CREATE TABLE changes (revision INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind INTEGER NOT NULL,
                     resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
                     previous INTEGER, prefix BLOB, suffix BLOB) STRICT;
@@ -116,23 +128,41 @@ final class StoreFile {
         return statement.revision(0)
     }
 
-    func readObjects(_ body: (StoreKey, StoreState.Entry) throws(StoreError) -> Void) throws(StoreError) {
+    /// The objects with a number after `id`, in the order of their numbers, at most `most`; each is checked.
+    /// Returns the last number, nil when there were none.
+    @discardableResult
+    func readObjects(
+        after id: UInt64 = 0, most: Int = .max, _ body: (StoreKey, StoreState.Entry) throws(StoreError) -> Void
+    ) throws(StoreError) -> UInt64? {
         let rows = try Statement(
-            database, "SELECT id, revision, time, class, resource, namespace, name, prefix, suffix FROM objects")
+            database,
+            """
+            SELECT id, revision, time, class, resource, namespace, name, prefix, suffix, checksum FROM objects
+            WHERE id > ?1 ORDER BY id LIMIT ?2
+            """)
+        // Numbers begin at 1; a row with another one shall not go unseen.
+        rows.bind(1, id == 0 ? Int64.min : Int64(bitPattern: id))
+        rows.bind(2, Int64(most))
         var strings: Set<String> = []
         // A hundred thousand pods share one string "pods".
         func shared(_ text: String) -> String { strings.insert(text).memberAfterInsert }
+        var last: UInt64?
         while try rows.step() {
             guard let durability = Durability(rawValue: UInt8(clamping: rows.number(3))) else {
                 throw damaged("object \(rows.number(0)) has class \(rows.number(3))")
             }
-            try body(
-                StoreKey(resource: shared(rows.text(4)), namespace: shared(rows.text(5)), name: rows.text(6)),
-                StoreState.Entry(
-                    id: rows.revision(0), revision: rows.revision(1),
-                    value: EncodedObject(prefix: rows.blob(7), suffix: rows.blob(8)),
-                    durability: durability, time: rows.number(2)))
+            let key = StoreKey(resource: shared(rows.text(4)), namespace: shared(rows.text(5)), name: rows.text(6))
+            let entry = StoreState.Entry(
+                id: rows.revision(0), revision: rows.revision(1),
+                value: EncodedObject(prefix: rows.blob(7), suffix: rows.blob(8)), durability: durability,
+                time: rows.number(2))
+            guard rows.isNull(9) || rows.number(9) == Checksum.of(key, entry) else {
+                throw damaged("\(key) does not have the checksum it was stored with")
+            }
+            try body(key, entry)
+            last = entry.id
         }
+        return last
     }
 
     func readLog(_ body: (ChangeLog.Entry) -> Void) throws(StoreError) {
@@ -189,6 +219,7 @@ final class StoreFile {
             updateObject.bind(1, after.id)
             updateObject.bind(2, after.revision)
             updateObject.bind(3, after.time)
+            updateObject.bind(6, Checksum.of(applied.change.key, after))
             try updateObject.run(4, after.value)
         } else if let after = applied.after {
             try put(applied.change.key, after)
@@ -206,6 +237,7 @@ final class StoreFile {
         insertObject.bind(5, key.resource)
         insertObject.bind(6, key.namespace)
         insertObject.bind(7, key.name)
+        insertObject.bind(10, Checksum.of(key, entry))
         try insertObject.run(8, entry.value)
     }
 

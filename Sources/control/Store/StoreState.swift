@@ -95,6 +95,23 @@ struct StoreState {
         entries = entries.filter { $0.value.durability != .volatile }
     }
 
+    /// The same for a value read from a file whose last revision is `last`; throws when it cannot be.
+    mutating func load(
+        _ key: StoreKey, _ entry: Entry, _ last: UInt64, _ file: StoreFile
+    ) throws(StoreError) {
+        guard entry.id <= entry.revision, entry.revision <= last else {
+            throw file.damaged("\(key) has revision \(entry.revision), beyond \(last)")
+        }
+        guard load(key, entry) else { throw file.damaged("\(key) is stored twice") }
+    }
+
+    /// Objects and bytes by resource.
+    static func sums(_ entries: [StoreKey: Entry]) -> [String: StoreStatistics.Sum] {
+        var sums: [String: StoreStatistics.Sum] = [:]
+        for (key, entry) in entries { sums[key.resource, default: .init()].add(entry.value.count) }
+        return sums
+    }
+
     func objects() -> [StoredObject] {
         entries.map { StoredObject(key: $0.key, revision: $0.value.revision, value: $0.value.value) }
             .sorted { $0.key < $1.key }

@@ -63,14 +63,12 @@ final class StoreWriter: @unchecked Sendable {
         guard file == nil else { throw .locked(path: configuration.path, holder: "this process") }
         let held = try HeldLock(configuration.path)
         let file = try StoreFile(path: configuration.path, vfs: configuration.vfs)
+        try held.noteStore()
         let last = try file.reserved()
         var state = StoreState(revision: last)
         var flushed: Set<UInt64> = []
         try file.readObjects { key, entry throws(StoreError) in
-            guard entry.id <= entry.revision, entry.revision <= last else {
-                throw file.damaged("\(key) has revision \(entry.revision), beyond \(last)")
-            }
-            guard state.load(key, entry) else { throw file.damaged("\(key) is stored twice") }
+            try state.load(key, entry, last, file)
             if entry.durability == .ring { flushed.insert(entry.id) }
         }
         state.sortRing()
@@ -82,6 +80,8 @@ final class StoreWriter: @unchecked Sendable {
         // Nothing before the oldest entry is known; without entries, nothing before now.
         var log = ChangeLog(floor: entries.first.map { $0.revision - 1 } ?? last)
         for entry in entries { log.append(entry) }
+        // What expired in memory before the stop may still be on disk.
+        log.expire(now: now(), limits)
 
         (self.state, self.log, self.flushed, self.reserved) = (state, log, flushed, last)
         (self.file, self.lock, self.onChange, self.schedule) = (file, held, onChange, schedule)
@@ -199,14 +199,15 @@ final class StoreWriter: @unchecked Sendable {
     private func perform(_ applied: [StoreState.Applied], time: Int64) throws(StoreError) {
         let durable = applied.count { $0.isDurable }
         guard durable > 0 || state.revision > reserved else { return }
-        let surplus = log.surplus(now: time, limits, most: 2 * durable + 64)
+        expire(time)
+        let surplus = min(log.expired, 2 * durable + 64)
         let last = state.revision
         try transact { file throws(StoreError) in
             if last > self.reserved { try self.reserveMore(file, beyond: last) }
-            if surplus > 0 { try file.forgetChanges(through: self.log.floor(dropping: surplus)) }
+            if surplus > 0 { try file.forgetChanges(through: self.log.lastRevision(ofOldest: surplus)) }
             for item in applied where item.isDurable { try file.write(item, time: time) }
         }
-        log.drop(surplus)
+        log.forget(surplus)
         for item in applied where item.isDurable { log.append(item.logEntry(time)) }
     }
 
@@ -220,11 +221,20 @@ final class StoreWriter: @unchecked Sendable {
     /// Refuses what would take the file beyond its limit. Small updates may go an eighth further, so that objects
     /// can still be marked for deletion and lose their finalizers.
     private func admit(_ write: Write) throws(StoreError) {
-        let used = (pages.all - pages.free) * (file?.bytesPerPage ?? 0)
+        let used = usedBytes
         guard used >= limits.fileBytes, let value = write.value, durability(of: write) == .durable else { return }
         let old = state.entries[write.key]?.value.count
         if let old, value.count <= old + 4096, used < limits.fileBytes + limits.fileBytes / 8 { return }
         throw .full(path: configuration.path, used: used, limit: limits.fileBytes)
+    }
+
+    private var usedBytes: Int64 { (pages.all - pages.free) * (file?.bytesPerPage ?? 0) }
+
+    /// Stops serving old changes. A full store keeps none: their room is worth more than a watch that resumes.
+    private func expire(_ time: Int64) {
+        var bounds = limits
+        if usedBytes >= limits.fileBytes { bounds.logCount = 0 }
+        if log.expire(now: time, bounds) > 0 { floor.store(log.floor, ordering: .releasing) }
     }
 
     private func durability(of write: Write) -> Durability {
@@ -312,6 +322,13 @@ final class StoreWriter: @unchecked Sendable {
 
     /// Free pages that are kept for the next writes before the file gives any back.
     private static let sparePages: Int64 = 1024
+    /// Bytes of expired changes that wait for the next write to take them along.
+    private static let spareBytes = 1 << 20
+
+    /// Expired changes are worth a transaction of their own.
+    private var mustForget: Bool {
+        log.expiredBytes > Self.spareBytes || log.expired > 0 && usedBytes >= limits.fileBytes
+    }
 
     /// What is due: flush, old changes, old events, free pages. A bounded piece of it; the rest is planned again.
     func upkeep() {
@@ -320,19 +337,19 @@ final class StoreWriter: @unchecked Sendable {
         let time = now()
         // The ring's elders go like any write, watchers are told.
         commit([])
+        expire(time)
         let flush = unflushedSince.map { time >= $0 + configuration.ringFlush } ?? false
-        let surplus = log.surplus(now: time, limits, most: 1000)
+        let surplus = mustForget ? min(log.expired, 1000) : 0
         let vacuum = pages.free > Self.sparePages
         if flush || surplus > 0 || vacuum {
             do throws(StoreError) {
                 try transact { file throws(StoreError) in
                     if flush { try self.flushRing(file) }
-                    if surplus > 0 { try file.forgetChanges(through: self.log.floor(dropping: surplus)) }
+                    if surplus > 0 { try file.forgetChanges(through: self.log.lastRevision(ofOldest: surplus)) }
                     if vacuum { try file.vacuum() }
                 }
                 if flush { ringIsFlushed() }
-                log.drop(surplus)
-                floor.store(log.floor, ordering: .releasing)
+                log.forget(surplus)
             } catch {
                 logger.warning("store upkeep failed", metadata: ["error": "\(error)"])
             }
@@ -348,10 +365,12 @@ final class StoreWriter: @unchecked Sendable {
         let time = now()
         var due: [Int64] = []
         if unsettled { due.append(time + 5) }
-        if pages.free > Self.sparePages { due.append(time + 1) }
+        if pages.free > Self.sparePages || mustForget { due.append(time + 1) }
         if let since = unflushedSince { due.append(since + configuration.ringFlush) }
-        // Some slack, so that many ends of life share one transaction.
-        if let oldest = log.oldest { due.append(oldest.time + limits.logAge + 30) }
+        if let oldest = log.oldest {
+            // Some slack, so that many ends of life share one wake-up.
+            due.append(usedBytes >= limits.fileBytes ? time + 1 : oldest.time + limits.logAge + 10)
+        }
         if let oldest = state.ring.oldest { due.append(oldest + limits.ringAge + 30) }
         guard let first = due.min(), first < nextUpkeep ?? .max else { return }
         nextUpkeep = first
@@ -361,14 +380,15 @@ final class StoreWriter: @unchecked Sendable {
 
     /// True when there is more to do.
     func compactStep(through revision: UInt64) throws(StoreError) -> Bool {
-        let count = log.count(through: revision, most: 1000)
         guard file != nil else { throw .closed }
+        log.expire(through: revision)
+        floor.store(log.floor, ordering: .releasing)
+        let count = min(log.expired, 1000)
         guard count > 0 else { return false }
         try transact { file throws(StoreError) in
-            try file.forgetChanges(through: self.log.floor(dropping: count))
+            try file.forgetChanges(through: self.log.lastRevision(ofOldest: count))
         }
-        log.drop(count)
-        floor.store(log.floor, ordering: .releasing)
+        log.forget(count)
         plan()
         return true
     }
@@ -381,18 +401,38 @@ final class StoreWriter: @unchecked Sendable {
         return try file.changes(after: revision) { state.entries[$0] }
     }
 
-    func statistics() throws(StoreError) -> SQLiteStore.Statistics {
+    func statistics() throws(StoreError) -> StoreStatistics {
         guard let file else { throw .closed }
-        return SQLiteStore.Statistics(
-            objects: state.entries.count, changes: log.count, pages: pages.all, freePages: pages.free,
-            bytesPerPage: file.bytesPerPage, walFrames: file.database.walFrames)
+        return StoreStatistics(
+            revision: state.revision, floor: log.floor, changes: log.count, changeBytes: log.bytes,
+            pages: pages.all, freePages: pages.free, bytesPerPage: file.bytesPerPage,
+            walFrames: file.database.walFrames, limit: limits.fileBytes, resources: StoreState.sums(state.entries))
     }
 
-    func check() throws(StoreError) -> [String] {
+    /// What lasts, as it is now: costs a reference, and one copy of the index with the next write.
+    func snapshot() throws(StoreError) -> StoreSnapshot {
+        guard file != nil else { throw .closed }
+        return StoreSnapshot(revision: state.revision, time: now(), entries: state.entries)
+    }
+
+    /// Reads some objects from the disk and compares them with memory. Returns what is wrong, and where to go on;
+    /// nil when that was all.
+    func checkStep(after id: UInt64) throws(StoreError) -> (findings: [String], next: UInt64?) {
         guard let file else { throw .closed }
-        let rows = try Statement(file.database, "PRAGMA quick_check")
         var findings: [String] = []
-        while try rows.step() { findings.append(rows.text(0)) }
-        return findings == ["ok"] ? [] : findings
+        do throws(StoreError) {
+            let last = try file.readObjects(after: id, most: 200) { key, entry throws(StoreError) in
+                // The ring's rows are as old as the last flush.
+                guard entry.durability == .durable else { return }
+                let known = self.state.entries[key]
+                if known?.revision != entry.revision || known?.value != entry.value {
+                    findings.append("\(key) is not on disk as it is in memory")
+                }
+            }
+            return (findings, last)
+        } catch {
+            // Behind an unreadable place nothing can be read in order.
+            return (findings + ["\(error)"], nil)
+        }
     }
 }

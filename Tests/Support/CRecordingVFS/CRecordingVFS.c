@@ -38,9 +38,12 @@ static void append(recording *r, int kind, int file, int64_t offset, const void 
 static int failure(recording *r, int kind) {
     int code = SQLITE_OK;
     pthread_mutex_lock(&r->lock);
-    if (r->fail_times[kind] > 0) {
-        if (r->fail_after[kind] > 0) r->fail_after[kind]--;
-        else { r->fail_times[kind]--; code = r->fail_code[kind]; }
+    const int kinds[2] = {kind, RECORDING_ANY};
+    for (int i = 0; i < 2 && code == SQLITE_OK; i++) {
+        int k = kinds[i];
+        if (r->fail_times[k] <= 0) continue;
+        if (r->fail_after[k] > 0) r->fail_after[k]--;
+        else { r->fail_times[k]--; code = r->fail_code[k]; }
     }
     pthread_mutex_unlock(&r->lock);
     return code;
@@ -56,13 +59,16 @@ static int shim_close(sqlite3_file *f) {
 static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 o) { return REAL(f)->pMethods->xRead(REAL(f), p, n, o); }
 static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 o) {
     struct shim *s = (struct shim *)f;
+    int fail = failure(s->owner, RECORDING_WRITE);
+    if (fail == SQLITE_FULL) n /= 2; // a full disk takes what still fits
     int rc = s->real->pMethods->xWrite(s->real, p, n, o);
     if (rc == SQLITE_OK) append(s->owner, RECORDING_WRITE, s->file, o, p, n);
-    int fail = failure(s->owner, RECORDING_WRITE);
     return fail ? fail : rc;
 }
 static int shim_truncate(sqlite3_file *f, sqlite3_int64 size) {
     struct shim *s = (struct shim *)f;
+    int fail = failure(s->owner, RECORDING_TRUNCATE);
+    if (fail) return fail;
     int rc = s->real->pMethods->xTruncate(s->real, size);
     if (rc == SQLITE_OK) append(s->owner, RECORDING_TRUNCATE, s->file, size, NULL, 0);
     return rc;
@@ -112,6 +118,8 @@ static int shim_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flag
 }
 static int shim_delete(sqlite3_vfs *v, const char *name, int sync) {
     recording *r = v->pAppData;
+    int fail = failure(r, RECORDING_DELETE);
+    if (fail) return fail;
     int rc = r->real->xDelete(r->real, name, 0);
     if (rc == SQLITE_OK) append(r, RECORDING_DELETE, kind_of(name), sync, NULL, 0);
     return rc;

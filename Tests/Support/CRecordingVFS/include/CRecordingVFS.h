@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 enum recording_kind {
+    RECORDING_ANY = 0, // for recording_fail: every kind below but MARK
     RECORDING_WRITE = 1,
     RECORDING_TRUNCATE = 2, // offset is the new size
     RECORDING_SYNC = 3,
@@ -30,6 +31,6 @@ void recording_mark(recording *r, int64_t number);
 size_t recording_count(recording *r);
 // Valid until recording_destroy; the events do not change.
 struct recording_event recording_event_at(recording *r, size_t index);
-// Lets `after` more operations of that kind pass, then fails `times` with that SQLite code; a failing sync or write
-// has still reached the file, as it may on a real disk.
+// Lets `after` more operations of that kind pass, then fails `times` with that SQLite code. A failing write has still
+// reached the file, as it may on a real disk: all of it, or half with SQLITE_FULL. Other failing operations do nothing.
 void recording_fail(recording *r, int kind, int after, int times, int code);

@@ -88,6 +88,7 @@ struct RunCommand: AsyncParsableCommand {
             format: LogFormat(rawValue: logFormat) ?? .text, level: Logger.Level(rawValue: logLevel) ?? .info)
         do {
             try Preflight.require()
+            OpenFiles.raiseLimit()
             let settings = try settings()
             // Before the port: another noded on this directory has that, too, and is the better explanation.
             if Files.exists(DataLock.path(paths.dataDirectory)) { _ = try DataLock.take(paths.dataDirectory) }

@@ -10,6 +10,8 @@ final class Node {
     let bench: Bench
     let dataDirectory: String
     let cgroup: String
+    /// NAME=VALUE for the next start.
+    var environment: [String] = []
     private let log: String
     private(set) var process: Child?
 
@@ -25,7 +27,8 @@ final class Node {
     /// Returns at once; the moment before is when the start counts from.
     func start() throws {
         let arguments = ["run", "--data-dir", dataDirectory, "--cgroup", cgroup, "--node-name", Self.nodeName]
-        process = try Child([bench.binary] + arguments, output: .file(log), errors: .file(log))
+        let program = environment.isEmpty ? [bench.binary] : ["env"] + environment + [bench.binary]
+        process = try Child(program + arguments, output: .file(log), errors: .file(log))
     }
 
     /// SIGTERM, as a service manager does; pods keep running. Returns the nanoseconds until it was gone.

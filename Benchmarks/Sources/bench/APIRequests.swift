@@ -1,0 +1,92 @@
+// GET, LIST, durable creates and memory of one API server, beside a bare NIO TLS server of the same bytes in the same
+// run. A create is acknowledged after its fsync; what a slower disk makes of it is shown with 2 ms added to each sync
+// (LD_PRELOAD, the file system is not emulated).
+
+extension Measurement {
+    static let apiRequests = Measurement(
+        name: "api", summary: "GET/s, a 6 MB LIST, durable creates/s beside bare NIO TLS; memory with 4,100 ConfigMaps"
+    ) { bench in
+        let seconds = bench.quick ? 2 : 8
+        var rows: [Row] = []
+        try bench.withNode { node in
+            try node.startAndWait()
+            let load = try APILoad(node)
+            // 4,100 ConfigMaps of 1.46 kB: the 6 MB of the LIST.
+            try load.create(APILoad.configMaps, APILoad.configMap("cm", bytes: 1460), from: 0, count: 4100)
+            try sleep(milliseconds: 1000)
+            let resident = load.resident
+            rows.append(
+                .judged(
+                    "RSS with 4,100 ConfigMaps", megabytes(resident), "of 1.46 kB, 1 s after the last create",
+                    mark: "70 MB", met: resident <= 70_000_000))
+            rows += try gets(load, seconds)
+            rows += try lists(load, bench.quick ? 10 : 40)
+            rows.append(.fact("RSS after GET and LIST", megabytes(load.resident), "the same process"))
+        }
+        rows += try creates(bench, slow: false)
+        rows += try creates(bench, slow: true)
+        return rows
+    }
+}
+
+private func gets(_ load: APILoad, _ seconds: Int) throws -> [Row] {
+    let path = "\(APILoad.configMaps)/cm-77"
+    var own: [Double] = []
+    var bare: [Double] = []
+    try load.withEcho(try load.get(path, ["-i"])) { echo in
+        // Interleaved, so that what else the machine does falls on both.
+        for _ in 0..<2 {
+            own.append(try load.wrk("\(Node.url)\(path)", seconds: seconds))
+            bare.append(try load.wrk("\(echo)\(path)", seconds: seconds))
+        }
+    }
+    let (mine, its) = (own.reduce(0, +) / 2, bare.reduce(0, +) / 2)
+    return [
+        .judged(
+            "GET at 16 clients", rate(mine), "\(decimal(mine / its, 2)) of a bare echo's \(rate(its)); 2 x \(seconds) s each",
+            mark: "0.6 of echo", met: mine >= 0.6 * its)
+    ]
+}
+
+private func lists(_ load: APILoad, _ count: Int) throws -> [Row] {
+    let answer = try load.get(APILoad.configMaps, ["-i"])
+    let (mine, its) = try load.withEcho(answer) { echo in
+        _ = try load.transferTimes("\(Node.url)\(APILoad.configMaps)", count: 3)
+        return (
+            try load.transferTimes("\(Node.url)\(APILoad.configMaps)", count: count),
+            try load.transferTimes("\(echo)\(APILoad.configMaps)", count: count)
+        )
+    }
+    let ratio = Double(mine.median) / Double(its.median)
+    return [
+        .judged(
+            "LIST of \(megabytes(UInt64(answer.utf8.count)))", milliseconds(mine.median),
+            "\(decimal(ratio, 2)) of a bare echo's \(milliseconds(its.median)); \(mine.spread)",
+            mark: "1.4 of echo", met: ratio <= 1.4)
+    ]
+}
+
+private func creates(_ bench: Bench, slow: Bool) throws -> [Row] {
+    let count = (bench.quick ? 3000 : 20_000) / (slow ? 2 : 1)
+    return try bench.withNode { node in
+        if slow { node.environment = ["LD_PRELOAD=\(try APILoad.product("libWrkIdentity.so"))", "SLOW_SYNC_MS=2"] }
+        try node.startAndWait()
+        let load = try APILoad(node)
+        let body = APILoad.configMap("cm", bytes: 1000)
+        // Code and buffers warm.
+        try load.create(APILoad.configMaps, body, from: 0, count: 500)
+        let result = try load.create(APILoad.configMaps, body, from: 500, count: count)
+        let managed = try load.get("\(APILoad.configMaps)/cm-600").contains("\"managedFields\"")
+        let what = "\(count) ConfigMaps of 1 kB, " + (managed ? "managedFields kept" : "WITHOUT managedFields")
+        if slow { return [.fact("creates, 2 ms more a sync", rate(result), what)] }
+        let bare = try load.withEcho(try load.get("\(APILoad.configMaps)/cm-600", ["-i"])) { _ in
+            try load.create(
+                APILoad.configMaps, body, from: 0, count: count, options: ["port": String(APILoad.echoPort)])
+        }
+        return [
+            .judged(
+                "durable creates at 16 clients", rate(result), "\(what); a bare echo of the answers \(rate(bare))",
+                mark: "4000/s", met: result >= 4000 && managed)
+        ]
+    }
+}

@@ -230,10 +230,13 @@ final class StoreWriter: @unchecked Sendable {
 
     private var usedBytes: Int64 { (pages.all - pages.free) * (file?.bytesPerPage ?? 0) }
 
-    /// Stops serving old changes. A full store keeps none: their room is worth more than a watch that resumes.
+    /// Less than an eighth of the limit is left.
+    private var isTight: Bool { usedBytes >= limits.fileBytes - limits.fileBytes / 8 }
+
+    /// Stops serving old changes. A tight store keeps none: their room is worth more than a watch that resumes.
     private func expire(_ time: Int64) {
         var bounds = limits
-        if usedBytes >= limits.fileBytes { bounds.logCount = 0 }
+        if isTight { bounds.logCount = 0 }
         if log.expire(now: time, bounds) > 0 { floor.store(log.floor, ordering: .releasing) }
     }
 
@@ -327,7 +330,7 @@ final class StoreWriter: @unchecked Sendable {
 
     /// Expired changes are worth a transaction of their own.
     private var mustForget: Bool {
-        log.expiredBytes > Self.spareBytes || log.expired > 0 && usedBytes >= limits.fileBytes
+        log.expiredBytes > Self.spareBytes || log.expired > 0 && isTight
     }
 
     /// What is due: flush, old changes, old events, free pages. A bounded piece of it; the rest is planned again.
@@ -369,7 +372,7 @@ final class StoreWriter: @unchecked Sendable {
         if let since = unflushedSince { due.append(since + configuration.ringFlush) }
         if let oldest = log.oldest {
             // Some slack, so that many ends of life share one wake-up.
-            due.append(usedBytes >= limits.fileBytes ? time + 1 : oldest.time + limits.logAge + 10)
+            due.append(isTight ? time + 1 : oldest.time + limits.logAge + 10)
         }
         if let oldest = state.ring.oldest { due.append(oldest + limits.ringAge + 30) }
         guard let first = due.min(), first < nextUpkeep ?? .max else { return }

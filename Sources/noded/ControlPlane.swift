@@ -112,7 +112,7 @@ struct ControlPlane: Sendable {
             ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
             resourceOfKind: Dictionary(
                 Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
-            logger: logs("controllers"))
+            rootCA: authority.certificatePEM, logger: logs("controllers"))
         let scheduler = Scheduler(client: server.client, informers: informers, logger: logs("scheduler"))
         await withDiscardingTaskGroup { group in
             group.addTask { await server.run() }

@@ -20,6 +20,7 @@ final class APICore: Sendable {
     let logger: Logger
     let group = CacheGroup()
     let addresses: ServiceAddresses
+    let admission = AdmissionState()
     private let current: Mutex<Served>
     /// Held while changes go into the caches and while the set of caches changes: no change falls between.
     private let applying = Mutex(())
@@ -92,6 +93,7 @@ final class APICore: Sendable {
             let events = durable ? (history[name] ?? []).map { event($0, cache) } : []
             cache.load(loaded[name] ?? [], history: events, floor: durable ? floor : revision)
         }
+        loadAdmission()
         group.advance(to: revision)
         ready.store(true, ordering: .releasing)
     }
@@ -127,6 +129,7 @@ final class APICore: Sendable {
                 addresses.observe(old: old, new: new)
             }
             cache.apply(change, tree: tree)
+            followAdmission(change, cache.declaration, tree: tree)
         }
     }
 

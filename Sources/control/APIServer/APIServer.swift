@@ -46,11 +46,14 @@ public final class APIServer: HTTPHandler {
     }
 
     /// The upkeep of caches and watches: about once a minute, old changes are forgotten and quiet watches get a
-    /// bookmark. Returns when cancelled.
+    /// bookmark; and of the statuses of ResourceQuotas. Returns when cancelled.
     public func run() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(60))
-            core.tick()
+        await withDiscardingTaskGroup { group in
+            group.addTask { [core] in await QuotaStatus.run(core) }
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(60))
+                core.tick()
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 // Objects that every cluster has, made at start when they are missing: four namespaces with their default service
-// accounts, and the API's own Service with its endpoint.
+// accounts, two priority classes, and the API's own Service with its endpoint.
 //
 // Idempotent. What somebody changed in them stays, except the endpoint, which follows the configuration.
 
@@ -24,8 +24,20 @@ enum Bootstrap {
             return true
         }
         for name in names { try await defaultServiceAccount(core, namespace: name) }
+        for (name, value, description) in priorityClasses where core.peek(.priorityClasses, name: name) == nil {
+            try await create(core, .priorityClasses, namespace: nil, [
+                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": ["name": .string(name)],
+                "value": .int(value), "description": .string(description),
+            ])
+        }
         try await kubernetesService(core)
     }
+
+    /// For pods that the cluster or a node cannot do without.
+    private static let priorityClasses: [(name: String, value: Int64, description: String)] = [
+        ("system-cluster-critical", 2_000_000_000, "For system pods that must run in the cluster, on any node."),
+        ("system-node-critical", 2_000_001_000, "For system pods that must stay on the node they are on."),
+    ]
 
     /// Pods that name no service account run as this one.
     static func defaultServiceAccount(_ core: APICore, namespace: String) async throws(APIStatus) {

@@ -44,6 +44,7 @@ extension APICore {
         try Admission.admit(&request, self)
         let errors = declaration.validateCreate(request.object)
         guard errors.isEmpty else { throw .invalid(declaration.gvk, request.name, errors) }
+        try Admission.validate(&request, self)
         let key = ObjectKey(namespace: request.namespace, name: request.name)
         if options.dryRun {
             if try cache(declaration).object(namespace: key.namespace, name: key.name) != nil {

@@ -102,7 +102,7 @@ extension APICore {
             try check(options, old, declaration, key)
             var request = AdmissionRequest(declaration, .delete, namespace: key.namespace, object: old, write)
             request.name = key.name
-            try Admission.admit(&request, self)
+            try Admission.check(&request, self)
             let plan = Deletion.plan(old, declaration, options, now: .now())
             if write.dryRun {
                 if case .mark(let marked) = plan {
@@ -202,6 +202,10 @@ extension APICore {
         guard named.isEmpty || named == key.name else {
             throw .badRequest("name in URL does not match name in Eviction object: \"\(key.name)\" vs \"\(named)\"")
         }
+        var request = AdmissionRequest(pods, .create, namespace: key.namespace, object: eviction, write)
+        request.name = key.name
+        request.target = .subresource("eviction")
+        try Admission.check(&request, self)
         _ = try await delete(pods, key, DeleteOptions(eviction["deleteOptions"] ?? [:]), write)
     }
 }

@@ -75,6 +75,7 @@ extension APICore {
             try Admission.admit(&request, self)
             let errors = declaration.validateUpdate(request.object, old: old, target: target)
             guard errors.isEmpty else { throw .invalid(declaration.gvk, key.name, errors) }
+            try Admission.validate(&request, self)
             new = request.object
             new.set("metadata", "resourceVersion", to: .string(String(current.revision)))
             let isLast = Deletion.isFinished(new, declaration)

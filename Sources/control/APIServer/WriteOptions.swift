@@ -28,6 +28,15 @@ final class Warnings: Sendable {
     var all: [String] { texts.withLock { $0 } }
 }
 
+/// Notes of admission for an audit log (audit.k8s.io Event annotations), by key.
+final class AuditAnnotations: Sendable {
+    private let notes = Mutex<[String: String]>([:])
+
+    func add(_ key: String, _ value: String) { notes.withLock { $0[key] = value } }
+
+    var all: [String: String] { notes.withLock { $0 } }
+}
+
 struct WriteOptions: Sendable {
     var user = UserInfo.inProcess
     var dryRun = false
@@ -35,6 +44,7 @@ struct WriteOptions: Sendable {
     /// Paths of fields that a body named twice.
     var duplicates: [String] = []
     let warnings = Warnings()
+    let audit = AuditAnnotations()
 
     init() {}
 }

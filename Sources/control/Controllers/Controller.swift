@@ -18,17 +18,21 @@ public struct ControllerContext: Sendable {
     public let ownableResources: [ResourceID]
     /// The resource of an owner reference's `apiVersion/kind`.
     public let resourceOfKind: [String: ResourceID]
+    /// PEM of the CA that pods check the API server with; empty when it serves without TLS.
+    public let rootCA: String
     public let logger: Logger
 
     public init(
         client: any APIClient, informers: InformerSet, namespacedResources: [ResourceID],
-        ownableResources: [ResourceID], resourceOfKind: [String: ResourceID], logger: Logger
+        ownableResources: [ResourceID], resourceOfKind: [String: ResourceID], rootCA: String = "",
+        logger: Logger
     ) {
         self.client = client
         self.informers = informers
         self.namespacedResources = namespacedResources
         self.ownableResources = ownableResources
         self.resourceOfKind = resourceOfKind
+        self.rootCA = rootCA
         self.logger = logger
     }
 }
@@ -51,6 +55,10 @@ public enum Controllers {
         NamespaceController.self,
         GarbageCollector.self,
         ServiceAccountController.self,
+        RootCAController.self,
+        NodeTaintController.self,
+        ClaimProtectionController.self,
+        VolumeProtectionController.self,
     ]
 
     /// Runs every controller until the task is cancelled.

@@ -1,8 +1,8 @@
 // Quoting as Go's %q does it: Kubernetes' messages print names and values so. Cannot fail.
 
-enum Quote {
+public enum Quote {
     /// As Go's %q prints a string.
-    static func go(_ text: String) -> String {
+    public static func go(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -7,8 +7,9 @@ internal import Objects
 internal import System
 
 struct ServiceAddressAdmission: AdmissionStep {
+    func concerns(_ site: AdmissionSite) -> Bool { site.writes(.services) }
+
     func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
-        guard request.declaration.id == .services, request.operation != .delete, request.target == .main else { return }
         var spec = request.object["spec"] ?? [:]
         let type = spec["type"]?.string ?? "ClusterIP"
         let oldSpec = request.old?["spec"]

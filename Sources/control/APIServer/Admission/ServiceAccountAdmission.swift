@@ -1,0 +1,93 @@
+// A pod runs as a service account of its namespace, which must exist; unless someone says no, each of its containers
+// finds a short-lived token for the API where client libraries look for it.
+
+internal import Objects
+internal import System
+
+struct ServiceAccountAdmission: AdmissionStep {
+    /// Where client libraries look for token, CA and namespace.
+    static let mountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+    static let volumePrefix = "kube-api-access-"
+    static let mirrorAnnotation = "kubernetes.io/config.mirror"
+
+    /// The one switch of token injection: off while the kubelet cannot mount a serviceAccountToken source, as a pod
+    /// with such a volume would then never start.
+    static let mountsTokens = false
+
+    func concerns(_ site: AdmissionSite) -> Bool { site.creates(.pods) }
+
+    func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
+        if request.object.at("metadata", "annotations", ServiceAccountAdmission.mirrorAnnotation) != nil {
+            return try checkMirror(request)
+        }
+        let spec = request.object["spec"]
+        var name = spec?["serviceAccountName"]?.string ?? ""
+        if name.isEmpty { name = spec?["serviceAccount"]?.string ?? "" }
+        if name.isEmpty { name = "default" }
+        request.object.set("spec", "serviceAccountName", to: .string(name))
+        request.object.set("spec", "serviceAccount", to: .string(name))
+        guard let account = core.peek(.serviceAccounts, namespace: request.namespace, name: name)?.tree() else {
+            throw request.forbidden(
+                "error looking up service account \(request.namespace)/\(name): serviceaccount \"\(name)\" not found")
+        }
+        if (spec?["imagePullSecrets"]?.array ?? []).isEmpty,
+            let secrets = account["imagePullSecrets"]?.array, !secrets.isEmpty
+        {
+            request.object.set("spec", "imagePullSecrets", to: .array(secrets))
+        }
+        let wants = spec?["automountServiceAccountToken"]?.bool ?? account["automountServiceAccountToken"]?.bool
+        if ServiceAccountAdmission.mountsTokens, wants ?? true { ServiceAccountAdmission.mountToken(&request.object) }
+    }
+
+    /// A mirror pod is a kubelet's picture of a static pod: it runs without the API, so it may not lean on it.
+    private func checkMirror(_ request: AdmissionRequest) throws(APIStatus) {
+        let spec = request.object["spec"]
+        if !(spec?["serviceAccountName"]?.string ?? "").isEmpty {
+            throw request.forbidden("a mirror pod may not reference service accounts")
+        }
+        for volume in spec?["volumes"]?.array ?? [] {
+            if volume["secret"] != nil { throw request.forbidden("a mirror pod may not reference secrets") }
+            for source in volume.at("projected", "sources")?.array ?? [] where source["serviceAccountToken"] != nil {
+                throw request.forbidden("a mirror pod may not use projected service account tokens")
+            }
+        }
+    }
+
+    /// Adds the volume, and a mount of it to each container that has nothing else there.
+    static func mountToken(_ pod: inout JSON) {
+        var volumes = pod.at("spec", "volumes")?.array ?? []
+        let present = volumes.compactMap { $0["name"]?.string }.first { $0.hasPrefix(volumePrefix) }
+        let name = present ?? volumePrefix + Random.nameSuffix(5)
+        let mount: JSON = ["name": .string(name), "readOnly": true, "mountPath": .string(mountPath)]
+        var isNeeded = false
+        for list in ["initContainers", "containers"] {
+            guard var containers = pod.at("spec", list)?.array else { continue }
+            for index in containers.indices {
+                let mounts = containers[index]["volumeMounts"]?.array ?? []
+                if mounts.contains(where: { $0["mountPath"]?.string == mountPath }) { continue }
+                containers[index]["volumeMounts"] = .array(mounts + [mount])
+                isNeeded = true
+            }
+            pod.set("spec", list, to: .array(containers))
+        }
+        guard isNeeded, present == nil else { return }
+        volumes.append(["name": .string(name), "projected": tokenSources])
+        pod.set("spec", "volumes", to: .array(volumes))
+    }
+
+    /// Token (renewed before its hour is over), CA and namespace.
+    private static let tokenSources: JSON = [
+        "defaultMode": 420,
+        "sources": [
+            ["serviceAccountToken": ["path": "token", "expirationSeconds": 3607]],
+            ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
+            [
+                "downwardAPI": [
+                    "items": [
+                        ["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]
+                    ]
+                ]
+            ],
+        ],
+    ]
+}

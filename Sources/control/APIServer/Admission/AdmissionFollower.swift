@@ -49,7 +49,7 @@ extension APICore {
         let old = change.previous.flatMap { try? JSON.parse($0.bytes) }
         guard old == nil || new == nil || old?["spec"] != new?["spec"] else { return }
         var specs: [String: JSON] = [:]
-        guard let cache = try? cache(declaration(.resourceQuotas)) else { return }
+        guard let cache = try? self.cache(declaration(.resourceQuotas)) else { return }
         cache.snapshot().table.scan(prefix: change.key.namespace + "/") { object in
             specs[object.name] = object.tree()["spec"] ?? [:]
             return true

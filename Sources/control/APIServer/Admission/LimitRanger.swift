@@ -106,25 +106,32 @@ private struct Bounds {
     }
 
     func errors(requests: ResourceAmounts, limits: ResourceAmounts) -> [String] {
-        min.compactMap { tooSmall($0, $1, requests[$0], limits[$0]) }
-            + max.compactMap { name, most in
-                guard let limit = limits[name] else { return maximum(name, most) + ".  No limit is specified" }
-                if limit > most { return maximum(name, most) + ", but limit is \(limit)" }
-                guard let request = requests[name], request > most else { return nil }
-                return maximum(name, most) + ", but request is \(request)"
-            }
-            + ratio.compactMap { tooWide($0, $1, requests[$0], limits[$0]) }
+        var errors = min.compactMap { tooSmall($0, $1, requests[$0], limits[$0]) }
+        errors += max.compactMap { tooLarge($0, $1, requests[$0], limits[$0]) }
+        errors += ratio.compactMap { tooWide($0, $1, requests[$0], limits[$0]) }
+        return errors
     }
 
     func errors(claim requests: ResourceAmounts) -> [String] {
-        min.compactMap { tooSmall($0, $1, requests[$0], nil) }
-            + max.compactMap { name, most in
-                guard let request = requests[name] else { return maximum(name, most) + ".  No request is specified" }
-                return request > most ? maximum(name, most) + ", but request is \(request)" : nil
+        var errors = min.compactMap { tooSmall($0, $1, requests[$0], nil) }
+        for (name, most) in max {
+            let text = "maximum \(name) usage per \(type) is \(most)"
+            guard let request = requests[name] else {
+                errors.append(text + ".  No request is specified")
+                continue
             }
+            if request > most { errors.append(text + ", but request is \(request)") }
+        }
+        return errors
     }
 
-    private func maximum(_ name: String, _ most: Quantity) -> String { "maximum \(name) usage per \(type) is \(most)" }
+    private func tooLarge(_ name: String, _ most: Quantity, _ request: Quantity?, _ limit: Quantity?) -> String? {
+        let text = "maximum \(name) usage per \(type) is \(most)"
+        guard let limit else { return text + ".  No limit is specified" }
+        if limit > most { return text + ", but limit is \(limit)" }
+        if let request, request > most { return text + ", but request is \(request)" }
+        return nil
+    }
 
     private func tooSmall(_ name: String, _ least: Quantity, _ request: Quantity?, _ limit: Quantity?) -> String? {
         let text = "minimum \(name) usage per \(type) is \(least)"

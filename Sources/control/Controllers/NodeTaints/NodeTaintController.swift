@@ -29,15 +29,15 @@ struct NodeTaintController: Controller {
 
     private func reconcile(_ name: String) async throws -> Outcome {
         guard let node = nodes.object(ObjectKey(name: name)), let taints = NodeTaints.wanted(node) else { return .done }
-        do throws(APIStatus) {
+        do {
             // Taints are one list: the patch must not undo somebody else's.
             let version = node["metadata"]?["resourceVersion"] ?? .null
             _ = try await client.patch(
                 .nodes, ObjectKey(name: name), .merge,
-                ["metadata": ["resourceVersion": version], "spec": ["taints": .array(taints)]])
-        } catch where error.code == 404 {
-            return .done
-        } catch where error.code == 409 {
+                ["metadata": ["resourceVersion": version], "spec": ["taints": .array(taints)]], subresource: nil)
+        } catch {
+            if error.code == 404 { return .done }
+            guard error.code == 409 else { throw error }
             // Newer news is on its way to the informer.
             return .after(.milliseconds(20))
         }

@@ -52,7 +52,7 @@ struct RootCAController: Controller {
         guard let owner = namespaces.object(ObjectKey(name: namespace)),
             owner["metadata"]?["deletionTimestamp"] == nil, !isRight(configMaps.object(key))
         else { return .done }
-        do throws(APIStatus) {
+        do {
             if let present = configMaps.object(key) {
                 var mended = present
                 mended["data"] = ["ca.crt": .string(certificate)]
@@ -66,9 +66,11 @@ struct RootCAController: Controller {
                         "data": ["ca.crt": .string(certificate)],
                     ])
             }
-        } catch where error.isAlreadyExists || error.code == 404 || error.code == 403 {
+        } catch {
             // There already, or the namespace is gone or going.
-        } catch where error.code == 409 {
+            if error.isAlreadyExists || error.code == 404 || error.code == 403 { return .done }
+            guard error.code == 409 else { throw error }
+            // Newer news is on its way to the informer.
             return .after(.milliseconds(20))
         }
         return .done

@@ -27,7 +27,7 @@ enum Finalizers {
                         "resourceVersion": object["metadata"]?["resourceVersion"] ?? .null,
                         "finalizers": .array(finalizers.map { .string($0) }),
                     ]
-                ])
+                ], subresource: nil)
         } catch where error.code == 404 {
             return .done
         } catch where error.code == 409 {

@@ -15,7 +15,7 @@ extension [String: Quantity] {
         }
     }
 
-    public var json: JSON { .object(JSONObject(map { ($0.key, .string($0.value.description)) })) }
+    public var json: JSON { .object(JSONObject(map { ($0.key, JSON.string($0.value.description)) })) }
 
     public func adding(_ other: ResourceAmounts) -> ResourceAmounts { merging(other) { $0 + $1 } }
 

@@ -27,14 +27,14 @@ enum BaselineChecks {
                 + values.joined(separator: ", "))
     }
 
-    private static let capabilities: Set<String> = [
+    private static let defaultCapabilities: Set<String> = [
         "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
         "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
     ]
 
     static func capabilities(_ pod: CheckedPod) -> PodFault? {
         func added(_ container: JSON) -> [String] {
-            (container.at("securityContext", "capabilities", "add")?.strings ?? []).filter { !capabilities.contains($0) }
+            (container.at("securityContext", "capabilities", "add")?.strings ?? []).filter { !defaultCapabilities.contains($0) }
         }
         let bad = pod.names { !added($0).isEmpty }
         guard !bad.isEmpty else { return nil }
@@ -178,21 +178,21 @@ enum BaselineChecks {
 
     // MARK: - Sysctls
 
-    private static let sysctls0: Set<String> = [
+    private static let names0: Set<String> = [
         "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies",
         "net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start",
     ]
-    private static let sysctls27 = sysctls0.union(["net.ipv4.ip_local_reserved_ports"])
-    private static let sysctls29 = sysctls27.union([
+    private static let names27 = names0.union(["net.ipv4.ip_local_reserved_ports"])
+    private static let names29 = names27.union([
         "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
         "net.ipv4.tcp_keepalive_probes",
     ])
-    private static let sysctls32 = sysctls29.union(["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"])
+    private static let names32 = names29.union(["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"])
 
-    static func sysctls0(_ pod: CheckedPod) -> PodFault? { sysctls(pod, sysctls0) }
-    static func sysctls27(_ pod: CheckedPod) -> PodFault? { sysctls(pod, sysctls27) }
-    static func sysctls29(_ pod: CheckedPod) -> PodFault? { sysctls(pod, sysctls29) }
-    static func sysctls32(_ pod: CheckedPod) -> PodFault? { sysctls(pod, sysctls32) }
+    static func sysctls0(_ pod: CheckedPod) -> PodFault? { sysctls(pod, names0) }
+    static func sysctls27(_ pod: CheckedPod) -> PodFault? { sysctls(pod, names27) }
+    static func sysctls29(_ pod: CheckedPod) -> PodFault? { sysctls(pod, names29) }
+    static func sysctls32(_ pod: CheckedPod) -> PodFault? { sysctls(pod, names32) }
 
     private static func sysctls(_ pod: CheckedPod, _ allowed: Set<String>) -> PodFault? {
         let bad = (pod.spec.at("securityContext", "sysctls")?.array ?? []).compactMap { $0["name"]?.string }

@@ -112,7 +112,8 @@ final class QuotaLedger: Sendable {
             }
             if dryRun { return .fine(reservation: nil) }
             for (name, delta) in wanted {
-                space.quotas[name]?.reserved = (space.quotas[name]?.reserved ?? [:]).adding(delta)
+                guard let reserved = space.quotas[name]?.reserved else { continue }
+                space.quotas[name]?.reserved = reserved.adding(delta)
             }
             state.lastReservation += 1
             space.reservations[state.lastReservation] = Reservation(
@@ -170,7 +171,8 @@ final class QuotaLedger: Sendable {
             if let uid { QuotaLedger.settle(uid, &space) }
             for (name, quota) in space.quotas where quota.scopes.isEmpty {
                 for counted in QuotaUsage.countNames(id) where quota.hard[counted] != nil {
-                    space.quotas[name]?.used[counted] = (quota.used[counted] ?? .zero) + Quantity(step)
+                    let sum = (quota.used[counted] ?? .zero) + Quantity(step)
+                    space.quotas[name]?.used[counted] = sum
                     state.dirty.insert(ObjectKey(namespace: namespace, name: name))
                 }
             }

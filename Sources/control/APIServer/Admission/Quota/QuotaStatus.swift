@@ -29,9 +29,9 @@ enum QuotaStatus {
                 quota.set("metadata", "resourceVersion", to: nil)
                 return quota
             }
-        } catch where error.isNotFound {
-            // Deleted meanwhile.
         } catch {
+            // Deleted meanwhile.
+            if error.isNotFound { return }
             core.logger.warning(
                 "the status of a resource quota could not be written; it is tried again with its next change",
                 metadata: ["quota": "\(key)", "error": "\(error)"])

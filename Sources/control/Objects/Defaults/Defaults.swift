@@ -27,7 +27,59 @@ enum Defaults {
         }
     }
 
-    private static func template(_ spec: inout JSON) {
+    static func statefulSet(_ object: inout JSON) {
+        object.modify("spec") { spec in
+            spec.setDefault("podManagementPolicy", "OrderedReady")
+            var strategy = spec["updateStrategy"] ?? [:]
+            strategy.setDefault("type", "RollingUpdate")
+            if strategy["type"] == "RollingUpdate" {
+                strategy.setDefault("rollingUpdate", [:])
+                strategy.modify("rollingUpdate") { $0.setDefault("partition", 0) }
+            }
+            spec["updateStrategy"] = strategy
+            var policy = spec["persistentVolumeClaimRetentionPolicy"] ?? [:]
+            policy.setDefault("whenDeleted", "Retain")
+            policy.setDefault("whenScaled", "Retain")
+            spec["persistentVolumeClaimRetentionPolicy"] = policy
+            spec.setDefault("replicas", 1)
+            spec.setDefault("revisionHistoryLimit", 10)
+            spec.modifyEach("volumeClaimTemplates") { claim in
+                claim.setDefault("apiVersion", "v1")
+                claim.setDefault("kind", "PersistentVolumeClaim")
+                claim.modify("spec") { $0.setDefault("volumeMode", "Filesystem") }
+                claim["status"] = ["phase": "Pending"]
+            }
+            template(&spec)
+        }
+    }
+
+    static func daemonSet(_ object: inout JSON) {
+        object.modify("spec") { spec in
+            var strategy = spec["updateStrategy"] ?? [:]
+            strategy.setDefault("type", "RollingUpdate")
+            if strategy["type"] == "RollingUpdate" {
+                strategy.setDefault("rollingUpdate", [:])
+                strategy.modify("rollingUpdate") { update in
+                    update.setDefault("maxUnavailable", 1)
+                    update.setDefault("maxSurge", 0)
+                }
+            }
+            spec["updateStrategy"] = strategy
+            spec.setDefault("revisionHistoryLimit", 10)
+            template(&spec)
+        }
+    }
+
+    /// The template's labels are the selector, and the object's own labels, unless those are given.
+    static func replicationController(_ object: inout JSON) {
+        if let labels = object.at("spec", "template", "metadata", "labels"), labels.object?.isEmpty == false {
+            if object.at("spec", "selector")?.object?.isEmpty ?? true { object.set("spec", "selector", to: labels) }
+            if object.at("metadata", "labels")?.object?.isEmpty ?? true { object.set("metadata", "labels", to: labels) }
+        }
+        replicaSet(&object)
+    }
+
+    static func template(_ spec: inout JSON) {
         spec.modify("template") { template in
             if template["metadata"] == nil { template["metadata"] = .object(JSONObject()) }
             template.modify("spec", PodDefaults.setSpec)

@@ -134,7 +134,8 @@ enum AutoscalerConversion {
         }
         if part == "target" {
             amount["type"] =
-                amount["averageUtilization"] != nil ? "Utilization" : amount["averageValue"] != nil ? "AverageValue" : "Value"
+                amount["averageUtilization"] != nil
+                ? "Utilization" : amount["averageValue"] != nil ? "AverageValue" : "Value"
         }
         if let name = source["metricName"] {
             let selector = key == "external" ? "metricSelector" : "selector"

@@ -143,6 +143,7 @@ public struct FieldSelector: Hashable, Sendable, CustomStringConvertible {
         "replicationcontrollers": ["status.replicas"],
         "replicasets.apps": ["status.replicas"],
         "jobs.batch": ["status.successful"],
+        "certificatesigningrequests.certificates.k8s.io": ["spec.signerName"],
         "events": [
             "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
             "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",

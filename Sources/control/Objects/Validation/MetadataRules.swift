@@ -282,4 +282,17 @@ enum Rules {
         default: return []
         }
     }
+
+    /// 0 or 0%.
+    static func isZero(_ value: JSON?) -> Bool { value?.int == 0 || percentage(value) == 0 }
+
+    /// Whether two objects agree in all members but some.
+    static func same(_ object: JSON?, _ old: JSON?, except keys: [String]) -> Bool {
+        var (now, before) = (object ?? [:], old ?? [:])
+        for key in keys {
+            now[key] = nil
+            before[key] = nil
+        }
+        return now == before
+    }
 }

@@ -4,7 +4,7 @@ enum WorkloadRules {
     static func deployment(_ spec: JSON?) -> [FieldError] {
         let path: FieldPath = "spec"
         var errors = Rules.nonNegative(spec, ["replicas"], path)
-        errors += selectorAndTemplate(spec, path)
+        errors += selectorAndTemplate(spec, path, kind: "Deployment")
         errors += strategy(spec?["strategy"], path.child("strategy"))
         errors += Rules.nonNegative(spec, ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"], path)
         if let deadline = spec?["progressDeadlineSeconds"]?.int, deadline <= spec?["minReadySeconds"]?.int ?? 0 {
@@ -16,7 +16,8 @@ enum WorkloadRules {
     }
 
     static func replicaSet(_ spec: JSON?) -> [FieldError] {
-        Rules.nonNegative(spec, ["replicas", "minReadySeconds"], "spec") + selectorAndTemplate(spec, "spec")
+        Rules.nonNegative(spec, ["replicas", "minReadySeconds"], "spec") 
+            + selectorAndTemplate(spec, "spec", kind: "ReplicaSet")
     }
 
     static func status(_ status: JSON?, _ path: FieldPath) -> [FieldError] {
@@ -41,7 +42,9 @@ enum WorkloadRules {
         return errors
     }
 
-    private static func selectorAndTemplate(_ spec: JSON?, _ path: FieldPath) -> [FieldError] {
+    /// A selector, and a template with labels that it matches.
+    /// - Parameter kind: for the messages.
+    static func selectorAndTemplate(_ spec: JSON?, _ path: FieldPath, kind: String) -> [FieldError] {
         var errors: [FieldError] = []
         let selectorJSON = spec?["selector"]
         var selector: LabelSelector?
@@ -51,7 +54,7 @@ enum WorkloadRules {
                 selectorJSON["matchExpressions"]?.array?.isEmpty ?? true
             {
                 errors.append(
-                    .invalid(path.child("selector"), selectorJSON, "empty selector is invalid for deployment"))
+                    .invalid(path.child("selector"), selectorJSON, "empty selector is invalid for \(kind.lowercased())"))
             } else {
                 selector = try? LabelSelector(selectorJSON)
             }
@@ -66,13 +69,13 @@ enum WorkloadRules {
                     path.child("metadata", "labels"), template?.at("metadata", "labels") ?? .null,
                     "`selector` does not match template `labels`"))
         }
-        return errors + self.template(template, path)
+        return errors + self.template(template, path, kind: kind)
     }
 
-    private static func template(_ template: JSON?, _ path: FieldPath) -> [FieldError] {
-        var errors = MetadataRules.validateTemplate(template?["metadata"], path.child("metadata"))
+    /// The template of pods that run forever.
+    static func template(_ template: JSON?, _ path: FieldPath, kind: String) -> [FieldError] {
+        var errors = podTemplate(template, path)
         let spec = template?["spec"]
-        errors += PodRules.validate(spec: spec, path.child("spec"), metadata: template?["metadata"])
         if let policy = spec?["restartPolicy"]?.string, ["Never", "OnFailure"].contains(policy) {
             errors.append(.notSupported(path.child("spec", "restartPolicy"), .string(policy), ["Always"]))
         }
@@ -80,8 +83,16 @@ enum WorkloadRules {
             errors.append(
                 .forbidden(
                     path.child("spec", "activeDeadlineSeconds"),
-                    "activeDeadlineSeconds in ReplicaSet is not Supported"))
+                    "activeDeadlineSeconds in \(kind == "Deployment" ? "ReplicaSet" : kind) is not Supported"))
         }
+        return errors
+    }
+
+    /// Any pod template.
+    static func podTemplate(_ template: JSON?, _ path: FieldPath) -> [FieldError] {
+        var errors = MetadataRules.validateTemplate(template?["metadata"], path.child("metadata"))
+        let spec = template?["spec"]
+        errors += PodRules.validate(spec: spec, path.child("spec"), metadata: template?["metadata"])
         if !(spec?["ephemeralContainers"]?.array ?? []).isEmpty {
             errors.append(
                 .forbidden(
@@ -114,7 +125,7 @@ enum WorkloadRules {
         for key in ["maxUnavailable", "maxSurge"] {
             errors += Rules.intOrPercent(update[key], path.child(key))
         }
-        if isZero(update["maxUnavailable"]), isZero(update["maxSurge"]) {
+        if Rules.isZero(update["maxUnavailable"]), Rules.isZero(update["maxSurge"]) {
             errors.append(
                 .invalid(
                     path.child("maxUnavailable"), update["maxUnavailable"] ?? .null,
@@ -127,6 +138,4 @@ enum WorkloadRules {
         }
         return errors
     }
-
-    private static func isZero(_ value: JSON?) -> Bool { value?.int == 0 || Rules.percentage(value) == 0 }
 }

@@ -171,7 +171,8 @@ import Testing
         let merge: HTTPHeaders = ["Content-Type": "application/merge-patch+json"]
         #expect(
             await api.send("PATCH", claims + "/a", grown, headers: merge).message
-                == "persistentvolumeclaims \"a\" is forbidden: only bound persistent volume claims can be expanded")
+                == "PersistentVolumeClaim \"a\" is invalid: spec: Forbidden: spec is immutable after creation except "
+                + "resources.requests and volumeAttributesClassName for bound claims")
         #expect(
             await api.send("PATCH", claims + "/a/status", ["status": ["phase": "Bound"]], headers: merge).status
                 == 200)

@@ -126,9 +126,6 @@ import Testing
         let conflict = await patch(
             "application/merge-patch+json", ["metadata": ["resourceVersion": "1", "labels": ["c": "3"]]])
         #expect(conflict.status == 409)
-        let apply = await patch("application/apply-patch+yaml", ["apiVersion": "v1", "kind": "Pod"])
-        #expect(apply.status == 415)
-        #expect(apply.message.contains("server-side apply is not implemented yet"))
         let unknown = await patch("application/json", [:])
         #expect(unknown.status == 415)
         #expect(unknown.reason == "UnsupportedMediaType")

@@ -45,6 +45,7 @@ extension APICore {
         let errors = declaration.validateCreate(request.object)
         guard errors.isEmpty else { throw .invalid(declaration.gvk, request.name, errors) }
         try Admission.validate(&request, self)
+        own(new: &request.object, declaration, options)
         let key = ObjectKey(namespace: request.namespace, name: request.name)
         if options.dryRun {
             if try cache(declaration).object(namespace: key.namespace, name: key.name) != nil {

@@ -18,8 +18,16 @@ extension HTTPFront {
         }
     }
 
+    private func writeOptions(_ call: Call, _ kind: String) throws(APIStatus) -> WriteOptions {
+        var options = try call.query.writeOptions(kind, user: call.user)
+        if options.manager.isEmpty {
+            options.manager = FieldOwner.manager(userAgent: call.request.headers["User-Agent"] ?? "")
+        }
+        return options
+    }
+
     func create(_ call: Call) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        var options = try writeOptions(call, "CreateOptions")
         let body = try Body.object(call.request, &options)
         let namespace = call.declaration.isNamespaced ? call.path.namespace : nil
         if call.declaration.isNamespaced, namespace == nil {
@@ -32,7 +40,7 @@ extension HTTPFront {
     }
 
     func update(_ call: Call, subresource: String?) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions("UpdateOptions", user: call.user)
+        var options = try writeOptions(call, "UpdateOptions")
         let body = try Body.object(call.request, &options)
         return deferred { [core, options] () throws(APIStatus) in
             let (stored, created) = try await core.update(
@@ -42,9 +50,14 @@ extension HTTPFront {
     }
 
     func patch(_ call: Call, subresource: String?) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions("PatchOptions", user: call.user)
-        let (type, body) = try Body.patch(call.request, &options)
+        var options = try writeOptions(call, "PatchOptions")
+        let (type, body) = try Body.patch(call, &options)
         return deferred { [core, options] () throws(APIStatus) in
+            if type == .apply {
+                let (stored, created) = try await core.apply(
+                    call.declaration, call.key, subresource: subresource, body, options)
+                return try respond(call, created ? 201 : 200, stored, options)
+            }
             let stored = try await core.patch(
                 call.declaration, call.key, subresource: subresource, type, body, options)
             return try respond(call, 200, stored, options)
@@ -94,7 +107,7 @@ extension HTTPFront {
     }
 
     private func deleteOptions(_ call: Call) throws(APIStatus) -> (DeleteOptions, WriteOptions) {
-        var write = try call.query.writeOptions("DeleteOptions", user: call.user)
+        var write = try writeOptions(call, "DeleteOptions")
         let body = call.request.body.isEmpty ? nil : try Body.object(call.request, &write)
         let delete = try call.query.deleteOptions(body)
         for value in delete.dryRun {
@@ -110,7 +123,7 @@ extension HTTPFront {
     // MARK: - Subresources
 
     func bind(_ call: Call, pod: String?) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        var options = try writeOptions(call, "CreateOptions")
         let body = try Body.object(call.request, &options)
         return deferred { [core, options] () throws(APIStatus) in
             try await core.bind(call.path.namespace ?? "", pod, body, options)
@@ -120,7 +133,7 @@ extension HTTPFront {
 
     /// A delete that may be refused one day: there are no PodDisruptionBudgets yet.
     func evict(_ call: Call) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions("CreateOptions", user: call.user)
+        var options = try writeOptions(call, "CreateOptions")
         let body = try Body.object(call.request, &options)
         return deferred { [core, options] () throws(APIStatus) in
             try await core.evict(call.key, body, options)
@@ -129,7 +142,7 @@ extension HTTPFront {
     }
 
     func scale(_ call: Call, _ verb: Verb) throws(APIStatus) -> HTTPReply {
-        var options = try call.query.writeOptions(verb == .patch ? "PatchOptions" : "UpdateOptions", user: call.user)
+        var options = try writeOptions(call, verb == .patch ? "PatchOptions" : "UpdateOptions")
         if verb == .update {
             let body = try Body.object(call.request, &options)
             return deferred { [core, options] () throws(APIStatus) in
@@ -137,8 +150,12 @@ extension HTTPFront {
                 return Responses.json(200, scale, call.negotiated, options.warnings.all)
             }
         }
-        let (type, body) = try Body.patch(call.request, &options)
+        let (type, body) = try Body.patch(call, &options)
         return deferred { [core, options] () throws(APIStatus) in
+            if type == .apply {
+                let scale = try await core.applyScale(call.declaration, call.key, body, options)
+                return Responses.json(200, scale, call.negotiated, options.warnings.all)
+            }
             let scale = try await core.patchScale(call.declaration, call.key, type, body, options)
             return Responses.json(200, scale, call.negotiated, options.warnings.all)
         }
@@ -166,23 +183,35 @@ enum Body {
         try parse(request.body, try Negotiation.bodyEncoding(request.headers), &options.duplicates)
     }
 
-    static func patch(_ request: HTTPRequest, _ options: inout WriteOptions) throws(APIStatus) -> (PatchType, JSON) {
+    static func patch(_ call: HTTPFront.Call, _ options: inout WriteOptions) throws(APIStatus) -> (PatchType, JSON) {
+        let request = call.request
         let media = Negotiation.mediaType(request.headers["Content-Type"] ?? "")
-        let accepted: [PatchType] = [.json, .merge, .strategic]
-        guard let type = PatchType(rawValue: media) else {
-            throw .unsupportedMediaType(accepted: accepted.map(\.rawValue))
+        guard let type = PatchType(rawValue: media), Patching.types(call.declaration.schema).contains(type) else {
+            throw Patching.unsupported(call.declaration.schema)
         }
-        guard type != .apply else {
-            throw APIStatus(
-                code: 415, reason: .unsupportedMediaType,
-                message: "server-side apply is not implemented yet; use client-side apply (kubectl apply without "
-                    + "--server-side) - accepted media types include: "
-                    + accepted.map(\.rawValue).joined(separator: ", "))
-        }
+        try Query.checkPatch(call.query, type)
+        guard request.body.count <= limit else { throw .tooLarge(limit: limit) }
+        if type == .apply { return (type, try configuration(request.body, &options.duplicates)) }
         do throws(JSONError) {
             return (type, try JSON.parse(request.body, duplicates: &options.duplicates))
         } catch {
             throw .badRequest("error decoding patch: \(error)")
+        }
+    }
+
+    /// An applied configuration is YAML, of which JSON, what nearly all clients send, is a part.
+    private static func configuration(_ bytes: [UInt8], _ duplicates: inout [String]) throws(APIStatus) -> JSON {
+        if bytes.first == UInt8(ascii: "{"), let json = try? JSON.parse(bytes, duplicates: &duplicates) { return json }
+        duplicates = []
+        do throws(JSONError) {
+            let documents = try YAML.parse(bytes, duplicates: &duplicates)
+            guard documents.count == 1 else {
+                throw JSONError(
+                    reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)
+            }
+            return documents[0]
+        } catch {
+            throw .badRequest("error decoding YAML: \(error)")
         }
     }
 

@@ -95,6 +95,11 @@ struct Query: Sendable {
             throw Query.invalid(kind, .notSupported(FieldPath("dryRun"), .string(value), ["All"]))
         }
         options.dryRun = !dryRun.isEmpty
+        options.manager = self["fieldManager"] ?? ""
+        if let error = FieldOwner.check(manager: options.manager, FieldPath("fieldManager")).first {
+            throw Query.invalid(kind, error)
+        }
+        options.force = flag("force")
         switch self["fieldValidation"] ?? "" {
         case "", "Warn": options.validation = .warn
         case "Strict": options.validation = .strict
@@ -105,6 +110,17 @@ struct Query: Sendable {
                 .notSupported(FieldPath("fieldValidation"), .string(other), ["Ignore", "Strict", "Warn"]))
         }
         return options
+    }
+
+    /// What an apply needs and other patches may not have.
+    static func checkPatch(_ query: Query, _ type: PatchType) throws(APIStatus) {
+        if type == .apply {
+            guard query["fieldManager"] ?? "" == "" else { return }
+            throw invalid("PatchOptions", .required(FieldPath("fieldManager"), "is required for apply patch"))
+        }
+        if query["force"] != nil {
+            throw invalid("PatchOptions", .forbidden(FieldPath("force"), "may not be specified for non-apply patch"))
+        }
     }
 
     /// DeleteOptions from the body if there is one, else from the query.

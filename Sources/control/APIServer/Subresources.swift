@@ -60,9 +60,7 @@ extension APICore {
         let gvk = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
         guard let schema = Registry.schema(of: gvk) else { throw .internalError("no schema for Scale") }
         return try await updateScale(declaration, key, options) { scale throws(APIStatus) in
-            var bare = scale
-            bare.set("metadata", "resourceVersion", to: nil)
-            return try Patching.apply(type, body, to: bare, schema)
+            try Patching.apply(type, body, to: scale, schema)
         }
     }
 

@@ -44,10 +44,7 @@ extension APICore {
         _ options: WriteOptions
     ) async throws(APIStatus) -> Stored {
         try await modify(declaration, key, target: WriteTarget(subresource), options) { old throws(APIStatus) in
-            var bare = old
-            // A version in the result then came from the patch: a precondition.
-            bare.set("metadata", "resourceVersion", to: nil)
-            let patched = try Patching.apply(type, body, to: bare, declaration.schema)
+            let patched = try Patching.apply(type, body, to: old, declaration.schema)
             let decoded = try declaration.decode(
                 patched, duplicates: options.duplicates, validation: options.validation)
             options.warnings.add(decoded.warnings)
@@ -78,6 +75,7 @@ extension APICore {
             try Admission.validate(&request, self)
             new = request.object
             new.set("metadata", "resourceVersion", to: .string(String(current.revision)))
+            try own(changed: &new, old: old, declaration, target, options)
             let isLast = Deletion.isFinished(new, declaration)
             if new == old, !isLast { return unchanged(current, old, declaration) }
             if options.dryRun { return Stored(unstored: new, revision: current.revision) }

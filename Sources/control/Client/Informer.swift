@@ -15,7 +15,7 @@ public final class Informer: Sendable {
     public typealias Handler = @Sendable (_ key: ObjectKey, _ old: JSON?, _ new: JSON?) -> Void
 
     private struct State {
-        var objects = KeptObjects()
+        var objects: [ObjectKey: JSON] = [:]
         var resourceVersion = ""
         var synced = false
         var waiting: [CheckedContinuation<Void, Never>] = []
@@ -50,19 +50,15 @@ public final class Informer: Sendable {
         delivery.withLock { _ in
             let known = state.withLock { state in
                 state.handlers.append(handler)
-                return state.objects.items
+                return state.objects
             }
-            for (key, item) in known { handler(key, nil, item.tree) }
+            for (key, object) in known { handler(key, nil, object) }
         }
     }
 
-    public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] }?.tree }
+    public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] } }
 
-    /// All of them. Makes a tree of each: for resources of which there are few.
-    public var objects: [ObjectKey: JSON] {
-        let items = state.withLock { $0.objects.items }
-        return Dictionary(uniqueKeysWithValues: items.map { ($0.key, $0.item.tree) })
-    }
+    public var objects: [ObjectKey: JSON] { state.withLock { $0.objects } }
 
     public var hasSynced: Bool { state.withLock { $0.synced } }
 
@@ -109,8 +105,11 @@ public final class Informer: Sendable {
     }
 
     private func relist() async throws(APIStatus) {
-        let list = try await client.keptList(resource, namespace: namespace, labels: labels, fields: fields)
-        replace(with: list)
+        let list = try await client.list(resource, namespace: namespace, labels: labels, fields: fields)
+        var fresh: [ObjectKey: JSON] = [:]
+        fresh.reserveCapacity(list.items.count)
+        for item in list.items { fresh[ObjectKey(item)] = item }
+        replace(with: fresh, at: list.resourceVersion)
         let waiting = state.withLock { state in
             state.synced = true
             defer { state.waiting = [] }
@@ -119,28 +118,19 @@ public final class Informer: Sendable {
         for continuation in waiting { continuation.resume() }
     }
 
-    private func replace(with list: KeptList) {
+    private func replace(with fresh: [ObjectKey: JSON], at version: String) {
         delivery.withLock { _ in
-            var fresh = KeptObjects()
-            var keys: Set<ObjectKey> = []
-            let (old, handlers) = state.withLock { ($0.objects, $0.handlers) }
-            for item in list.items {
-                fresh.put(item.key, item)
-                keys.insert(item.key)
-            }
-            state.withLock { state in
+            let (old, handlers) = state.withLock { state in
+                let old = state.objects
                 state.objects = fresh
-                state.resourceVersion = list.resourceVersion
+                state.resourceVersion = version
+                return (old, state.handlers)
             }
-            // One tree at a time, for the handlers.
-            for (key, item) in fresh.items where !handlers.isEmpty {
-                let (tree, before) = (item.tree, old[key]?.tree)
-                guard before != tree else { continue }
-                for handler in handlers { handler(key, before, tree) }
+            for (key, object) in fresh where old[key] != object {
+                for handler in handlers { handler(key, old[key], object) }
             }
-            for (key, item) in old.items where !keys.contains(key) {
-                let tree = item.tree
-                for handler in handlers { handler(key, tree, nil) }
+            for (key, object) in old where fresh[key] == nil {
+                for handler in handlers { handler(key, object, nil) }
             }
         }
     }
@@ -152,16 +142,14 @@ public final class Informer: Sendable {
     private func change(_ event: WatchEvent) {
         let key = ObjectKey(event.object)
         let version = event.object["metadata"]?["resourceVersion"]?.string
-        let (old, handlers): (KeptItem?, [Handler]) = state.withLock { state in
+        let (old, handlers): (JSON?, [Handler]) = state.withLock { state in
             if let version { state.resourceVersion = version }
             switch event.kind {
             case .bookmark: return (nil, [])
-            case .added, .modified: return (state.objects.put(key, event.object, event.kept), state.handlers)
-            case .deleted: return (state.objects.remove(key), state.handlers)
+            case .added, .modified: return (state.objects.updateValue(event.object, forKey: key), state.handlers)
+            case .deleted: return (state.objects.removeValue(forKey: key), state.handlers)
             }
         }
-        guard !handlers.isEmpty else { return }
-        let before = old?.tree
-        for handler in handlers { handler(key, before, event.kind == .deleted ? nil : event.object) }
+        for handler in handlers { handler(key, old, event.kind == .deleted ? nil : event.object) }
     }
 }

@@ -82,7 +82,11 @@ final class Documents: Sendable {
 
     private func openAPI(_ parts: [String], _ request: HTTPRequest) throws(APIStatus) -> HTTPResponse? {
         guard parts.count >= 2 else { return nil }
-        // The protobuf form of these documents is not made; kubectl goes on without it.
+        if parts == ["openapi", "v2"], Negotiation.wants(OpenAPIProtobuf.mediaType, request.headers) {
+            return answerBytes("openapi/v2#protobuf", request, type: OpenAPIProtobuf.mediaType) {
+                OpenAPIProtobuf.encode(OpenAPI.v2(self.registry, version: APIVersion.git))
+            }
+        }
         _ = try Negotiation.negotiate(request.headers, allowTable: false)
         switch parts[1] {
         case "v2" where parts.count == 2:
@@ -125,8 +129,14 @@ final class Documents: Sendable {
     private func answer(
         _ name: String, _ request: HTTPRequest, type: String = "application/json", _ make: () -> JSON
     ) -> HTTPResponse {
+        answerBytes(name, request, type: type) { make().encode() }
+    }
+
+    private func answerBytes(
+        _ name: String, _ request: HTTPRequest, type: String, _ make: () -> [UInt8]
+    ) -> HTTPResponse {
         if let known = made.withLock({ $0[name] }) { return send(known, request, type) }
-        let bytes = make().encode()
+        let bytes = make()
         let document = Made(bytes: bytes, etag: Documents.etag(bytes))
         made.withLock { $0[name] = document }
         return send(document, request, type)

@@ -67,6 +67,11 @@ enum Negotiation {
         return false
     }
 
+    /// Is this media type among those that the client takes?
+    static func wants(_ type: String, _ headers: HTTPHeaders) -> Bool {
+        parse(headers.list("Accept")).contains { $0.type == type.lowercased() }
+    }
+
     enum BodyEncoding { case json, yaml }
 
     /// The encoding of a body by its Content-Type; none given means JSON.

@@ -22,6 +22,33 @@ import Testing
         }
     }
 
+    @Test func documentsComeInTheFormsClientsAskFor() async throws {
+        let api = try await TestServer()
+        let proto: HTTPHeaders = ["Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]
+        let v2 = await api.send("GET", "/openapi/v2", headers: proto)
+        #expect(v2.status == 200 && v2.headers["Content-Type"] == proto["Accept"])
+        #expect(v2.bytes.starts(with: [0x0a, 3] + Array("2.0".utf8)))
+        let index = await api.send("GET", "/openapi/v3")
+        let url = try #require(index.json.at("paths", "apis/batch/v1", "serverRelativeURL")?.string)
+        let batch = await api.send("GET", url)
+        let etag = try #require(batch.headers["ETag"])
+        #expect(batch.status == 200 && url.hasSuffix("?hash=" + etag.filter { $0 != "\"" }))
+        #expect(await api.send("GET", url, headers: ["If-None-Match": etag]).status == 304)
+        #expect(await api.send("GET", "/openapi/v3/apis/batch/v1?hash=0").status == 301)
+    }
+
+    @Test func serviceAddressesStay() async throws {
+        let api = try await TestServer()
+        let services = "/api/v1/namespaces/default/services"
+        let made = await api.send(
+            "POST", services, ["metadata": ["name": "s"], "spec": ["clusterIP": "10.43.0.7", "ports": [["port": 80]]]])
+        #expect(made.status == 201)
+        let patched = await api.send(
+            "PATCH", services + "/s", ["spec": ["clusterIP": "10.43.0.8", "clusterIPs": ["10.43.0.8"]]],
+            headers: ["Content-Type": "application/merge-patch+json"])
+        #expect(patched.status == 422 && patched.json.at("details", "causes")?[0]?["field"] == "spec.clusterIPs[0]")
+    }
+
     @Test func whatIsListedAndMissingSaysSo() async throws {
         let api = try await TestServer()
         let pod = await api.send("GET", "/api/v1/namespaces/default/pods/x/attach")

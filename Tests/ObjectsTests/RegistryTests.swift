@@ -93,6 +93,8 @@ import Testing
         let bound = try PodStrategy.bind(pod, binding)
         #expect(bound.at("spec", "nodeName") == "n1")
         #expect(throws: APIStatus.self) { try PodStrategy.bind(bound, binding) }
+        let controller = try object(#"{"apiVersion":"v1","spec":{"replicas":1,"selector":{"a":"b"}}}"#)
+        #expect(ScaleView.scale(of: controller).at("status", "selector") == "a=b")
         let scale = ScaleView.scale(of: try object(deploymentText))
         #expect(scale["kind"] == "Scale" && scale.at("status", "selector") == "app=a")
         let declaration = try declaration(.pods)
@@ -140,6 +142,65 @@ import Testing
         #expect(Discovery.group(.standard, "apps")?.at("preferredVersion", "groupVersion") == "apps/v1")
         let aggregated = Discovery.aggregated(.standard, core: false)
         #expect((aggregated["items"]?.array ?? []).count == Registry.standard.groups.count - 1)
+    }
+
+    @Test func everyKindIsDescribed() throws {
+        let v2 = OpenAPI.v2(.standard, version: "v1.36.1")
+        for declaration in Registry.builtIn {
+            let text = v2.at("definitions", declaration.schema.openAPIName, "description")?.string ?? ""
+            #expect(!text.isEmpty, "\(declaration.id)")
+        }
+        let container = v2.at("definitions", "io.k8s.api.core.v1.Container", "properties")?.object ?? JSONObject()
+        #expect(container.allSatisfy { $0.value["description"] != nil })
+    }
+
+    /// The names and messages of a protobuf message's length-delimited fields of one number.
+    private func fields(_ number: Int, in bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
+        var (rest, found) = (bytes, [ArraySlice<UInt8>]())
+        func varint() -> Int {
+            var (value, shift) = (0, 0)
+            while let byte = rest.popFirst() {
+                value |= Int(byte & 0x7F) << shift
+                shift += 7
+                if byte & 0x80 == 0 { break }
+            }
+            return value
+        }
+        while !rest.isEmpty {
+            let tag = varint()
+            guard tag & 7 == 2 else {
+                _ = varint()
+                continue
+            }
+            let length = varint()
+            if tag >> 3 == number { found.append(rest.prefix(length)) }
+            rest = rest.dropFirst(length)
+        }
+        return found
+    }
+
+    @Test func openAPIAsProtobufNamesEveryKind() throws {
+        let document = OpenAPI.v2(.standard, version: "v1.36.1")
+        let bytes = OpenAPIProtobuf.encode(document)[...]
+        #expect(fields(1, in: bytes).map { String(decoding: $0, as: UTF8.self) } == ["2.0"])
+        let definitions = try #require(fields(9, in: bytes).first)
+        var kinds: Set<String> = []
+        for entry in fields(1, in: definitions) {
+            let schema = try #require(fields(2, in: entry).first)
+            for note in fields(31, in: schema) {
+                let name = fields(1, in: note).map { String(decoding: $0, as: UTF8.self) }
+                guard name == ["x-kubernetes-group-version-kind"] else { continue }
+                let yaml = try #require(fields(2, in: note).first.flatMap { fields(2, in: $0).first })
+                for kind in try JSON.parse(Array(yaml)).array ?? [] {
+                    kinds.insert("\(kind["group"]?.string ?? "")/\(kind["version"]?.string ?? "")/\(kind["kind"]?.string ?? "")")
+                }
+            }
+        }
+        for declaration in Registry.builtIn {
+            #expect(kinds.contains("\(declaration.id.group)/\(declaration.id.version)/\(declaration.kind)"))
+        }
+        let paths = try #require(fields(8, in: bytes).first)
+        #expect(fields(2, in: paths).count == document["paths"]?.object?.count)
     }
 
     @Test func openAPIReferencesResolve() throws {

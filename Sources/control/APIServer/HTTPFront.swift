@@ -115,7 +115,7 @@ struct HTTPFront: Sendable {
         case ("binding", .create): return try bind(call, pod: call.path.name)
         case ("eviction", .create): return try evict(call)
         case ("scale", .get):
-            let scale = APICore.scale(of: try core.object(call.declaration, call.key).tree())
+            let scale = ScaleView.scale(of: try core.object(call.declaration, call.key).tree())
             return .response(Responses.json(200, scale, call.negotiated))
         case ("scale", .update), ("scale", .patch): return try scale(call, verb)
         default: break

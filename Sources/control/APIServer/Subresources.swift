@@ -8,20 +8,6 @@ internal import System
 extension APICore {
     // MARK: - scale (autoscaling/v1 Scale of what has replicas)
 
-    static func scale(of object: JSON) -> JSON {
-        let metadata = object["metadata"]
-        var shown: JSON = [:]
-        for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] { shown[key] = metadata?[key] }
-        var status: JSON = ["replicas": .int(object.at("status", "replicas")?.int ?? 0)]
-        if let selector = object.at("spec", "selector"), let parsed = try? LabelSelector(selector) {
-            status["selector"] = .string(parsed.description)
-        }
-        return [
-            "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown,
-            "spec": ["replicas": .int(object.at("spec", "replicas")?.int ?? 0)], "status": status,
-        ]
-    }
-
     /// Sets the replicas of an object. `make` turns the current Scale into the wanted one.
     func updateScale(
         _ declaration: ResourceDeclaration, _ key: ObjectKey, _ options: WriteOptions,
@@ -31,7 +17,7 @@ extension APICore {
         let stored = try await modify(declaration, key, target: .subresource("scale"), options) {
             old throws(APIStatus) in
             let wanted = try declaration.decode(
-                try make(APICore.scale(of: old)), subresource: subresource, duplicates: options.duplicates,
+                try make(ScaleView.scale(of: old)), subresource: subresource, duplicates: options.duplicates,
                 validation: options.validation
             ).object
             let name = wanted.at("metadata", "name")?.string ?? ""
@@ -51,7 +37,7 @@ extension APICore {
                 "metadata", "resourceVersion", to: APICore.version(of: wanted).map { .string($0) })
             return object
         }
-        return APICore.scale(of: stored.tree)
+        return ScaleView.scale(of: stored.tree)
     }
 
     func patchScale(

@@ -61,7 +61,10 @@ public enum ScaleView {
             metadata[key] = object.at("metadata", key)
         }
         var status: JSON = ["replicas": .int(object.at("status", "replicas")?.int ?? 0)]
-        let selector = object.at("spec", "selector").flatMap { try? LabelSelector($0) }
+        let selector = object.at("spec", "selector").flatMap { json in
+            // A ReplicationController's selector is plain labels.
+            object["apiVersion"] == "v1" ? LabelSelector(labels: json.stringMap ?? [:]) : try? LabelSelector(json)
+        }
         if let selector, !selector.isEverything { status["selector"] = .string(selector.description) }
         return [
             "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata,

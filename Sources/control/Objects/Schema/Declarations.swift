@@ -14,26 +14,31 @@ enum Declarations {
     struct Loaded: Sendable {
         let catalog: SchemaCatalog
         let resources: [ResourceID: Resource]
-        /// "core.v1.Pod" or "core.v1.Pod.spec" -> a sentence.
-        let descriptions: [String: String]
+        /// "core.v1.Pod" or "core.v1.Pod.spec" -> a sentence. Read when OpenAPI is asked for, not at the start.
+        var descriptions: [String: String] { Declarations.descriptions }
     }
 
     static let builtIn: Loaded = load()
+    private static let descriptions: [String: String] = read { $0 == "descriptions.json" }.first?.stringMap ?? [:]
 
-    private static func load() -> Loaded {
+    /// The embedded files whose names are wanted.
+    private static func read(_ isWanted: (String) -> Bool) -> [JSON] {
         var files: [JSON] = []
-        var descriptions: [String: String] = [:]
         for index in 0..<declaration_count() {
             let file = declaration_at(index)
             let name = String(cString: file.name)
-            let bytes = Array(UnsafeBufferPointer(start: file.bytes, count: file.length))
+            guard isWanted(name) else { continue }
             do {
-                let json = try JSON.parse(bytes)
-                if name == "descriptions.json" { descriptions = json.stringMap ?? [:] } else { files.append(json) }
+                files.append(try JSON.parse(Array(UnsafeBufferPointer(start: file.bytes, count: file.length))))
             } catch {
                 fatalError("declaration file \(name): \(error)")
             }
         }
+        return files
+    }
+
+    private static func load() -> Loaded {
+        let files = read { $0 != "descriptions.json" }
         var resources: [ResourceID: Resource] = [:]
         for entry in files.flatMap({ $0["resources"]?.array ?? [] }) {
             let id = ResourceID(
@@ -41,7 +46,7 @@ enum Declarations {
                 resource: entry["resource"]?.string ?? "")
             resources[id] = Resource(id: id, json: entry)
         }
-        return Loaded(catalog: catalog(files), resources: resources, descriptions: descriptions)
+        return Loaded(catalog: catalog(files), resources: resources)
     }
 
     private static func catalog(_ files: [JSON]) -> SchemaCatalog {

@@ -49,11 +49,11 @@ enum Admission {
 
     /// The changing half; call `validate` when the object has passed its kind's rules.
     static func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
-        for step in core.admission.steps(request.site) { try step.admit(&request, core) }
+        for step in request.steps(core) { try step.admit(&request, core) }
     }
 
     static func validate(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
-        for step in core.admission.steps(request.site) { try step.validate(&request, core) }
+        for step in request.steps(core) { try step.validate(&request, core) }
     }
 
     /// Both halves, for what has no rules of its own in between: deletes, and creates of subresources.

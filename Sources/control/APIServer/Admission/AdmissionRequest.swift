@@ -21,6 +21,8 @@ struct AdmissionRequest {
     var old: JSON?
     /// User, dry run, warnings, audit annotations.
     let options: WriteOptions
+    /// The steps that look at this request, once they are known.
+    private var chain: [any AdmissionStep]?
     private var holds: [@Sendable () -> Void] = []
 
     init(
@@ -37,6 +39,14 @@ struct AdmissionRequest {
     var site: AdmissionSite {
         AdmissionSite(
             resource: declaration.id, isNamespaced: declaration.isNamespaced, operation: operation, target: target)
+    }
+
+    /// The steps that look at this request, in order.
+    mutating func steps(_ core: APICore) -> [any AdmissionStep] {
+        if let chain { return chain }
+        let steps = core.admission.steps(site)
+        chain = steps
+        return steps
     }
 
     /// Something was reserved for this write; `release` is called when the write is over.

@@ -6,7 +6,7 @@ internal import Objects
 struct DefaultTolerationSeconds: AdmissionStep {
     static let keys = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
 
-    func concerns(_ site: AdmissionSite) -> Bool { site.creates(.pods) }
+    func concerns(_ site: AdmissionSite) -> Bool { site.writes(.pods) }
 
     func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
         var tolerations = request.object.at("spec", "tolerations")?.array ?? []

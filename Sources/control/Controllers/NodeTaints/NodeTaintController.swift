@@ -34,7 +34,10 @@ struct NodeTaintController: Controller {
             let version = node["metadata"]?["resourceVersion"] ?? .null
             _ = try await client.patch(
                 .nodes, ObjectKey(name: name), .merge,
-                ["metadata": ["resourceVersion": version], "spec": ["taints": .array(taints)]], subresource: nil)
+                [
+                    "metadata": ["resourceVersion": version],
+                    "spec": ["taints": taints.isEmpty ? .null : .array(taints)],
+                ], subresource: nil)
         } catch {
             if error.code == 404 { return .done }
             guard error.code == 409 else { throw error }

@@ -242,6 +242,12 @@ final class QuotaLedger: Sendable {
         }
     }
 
+    /// These are to be reported again.
+    func mark(_ keys: [ObjectKey]) {
+        state.withLock { $0.dirty.formUnion(keys) }
+        signal.yield()
+    }
+
     /// What a quota's status says: nil when there is no such quota.
     func status(_ key: ObjectKey) -> (hard: ResourceAmounts, used: ResourceAmounts)? {
         state.withLock { state in

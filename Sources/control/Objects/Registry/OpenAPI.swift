@@ -83,11 +83,26 @@ struct SchemaWriter {
     private var written = JSONObject()
     private var pending: [(SchemaCatalog, Int)] = []
     private var scalars: Set<String> = []
+    private let kinds: [String: [GroupVersionKind]]
 
     init(registry: Registry, prefix: String, isV2: Bool) {
         self.registry = registry
         self.prefix = prefix
         self.isV2 = isV2
+        kinds = Self.kinds(registry)
+    }
+
+    /// The kinds whose objects a definition describes, by the definition's name.
+    private static func kinds(_ registry: Registry) -> [String: [GroupVersionKind]] {
+        var result: [String: [GroupVersionKind]] = [:]
+        func add(_ kind: GroupVersionKind, _ name: String) {
+            if result[name]?.contains(kind) != true { result[name, default: []].append(kind) }
+        }
+        for declaration in registry.declarations { add(declaration.gvk, declaration.schema.name) }
+        for kind in registry.declarations.flatMap(\.subresources).map(\.kind) {
+            if let name = Registry.schema(of: kind)?.name { add(kind, name) }
+        }
+        return result
     }
 
     /// A reference to a definition, which will be written.
@@ -147,14 +162,9 @@ struct SchemaWriter {
         if !definition.required.isEmpty { schema["required"] = .array(definition.required.map(JSON.string)) }
         if definition.isAtomic { schema["x-kubernetes-map-type"] = "atomic" }
         if definition.preservesUnknown { schema["x-kubernetes-preserve-unknown-fields"] = .bool(true) }
-        let kinds =
-            registry.declarations.filter { $0.schema.name == definition.name }.map(\.gvk)
-            + registry.declarations.flatMap(\.subresources).map(\.kind).filter {
-                Registry.schema(of: $0)?.name == definition.name
-            }
-        var seen: Set<GroupVersionKind> = []
-        let unique = kinds.filter { seen.insert($0).inserted }
-        if !unique.isEmpty { schema["x-kubernetes-group-version-kind"] = .array(unique.map(Self.gvk)) }
+        if let kinds = kinds[definition.name] {
+            schema["x-kubernetes-group-version-kind"] = .array(kinds.map(Self.gvk))
+        }
         return schema
     }
 
@@ -214,7 +224,8 @@ struct SchemaWriter {
         case .quantity: return scalar("io.k8s.apimachinery.pkg.api.resource.Quantity")
         case .intOrString: return scalar("io.k8s.apimachinery.pkg.util.intstr.IntOrString")
         case .raw: return scalar("io.k8s.apimachinery.pkg.runtime.RawExtension")
-        case .any: return .object(JSONObject())
+        // Not {}: kubectl explain takes an empty schema for a missing one.
+        case .any: return ["x-kubernetes-preserve-unknown-fields": true]
         case .object(let index): return reference(Schema(catalog: catalog, index: index))
         case .list(let element): return ["type": "array", "items": self.type(element, catalog)]
         case .map(let element): return ["type": "object", "additionalProperties": self.type(element, catalog)]

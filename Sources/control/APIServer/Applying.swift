@@ -64,7 +64,7 @@ extension APICore {
         var options = options
         options.tracksOwners = false
         options.duplicates = []
-        return APICore.scale(
+        return ScaleView.scale(
             of: try await apply(declaration, key, .subresource("scale"), config, options).tree)
     }
 

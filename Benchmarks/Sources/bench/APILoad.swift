@@ -129,7 +129,7 @@ struct APILoad {
 
     /// A numbered ConfigMap whose JSON has about so many bytes when it is served.
     static func configMap(_ name: String, bytes: Int) -> String {
-        let filler = String(repeating: "v", count: max(0, bytes - 480))
+        let filler = String(repeating: "v", count: max(0, bytes - 470))
         return """
             {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"\(name)-@@","namespace":"default",\
             "labels":{"app":"bench"}},"data":{"key":"\(filler)"}}

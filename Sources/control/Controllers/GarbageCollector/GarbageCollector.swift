@@ -49,8 +49,11 @@ struct GarbageCollector: Controller {
             let owners = graph.nodes[uid]?.owners.map(\.uid) ?? []
             let dependents = graph.dependents(of: uid).map(\.id.uid)
             if let new { graph.set(resource, new) } else { graph.remove(uid) }
-            // Its going frees its dependents; its going or changing may be what an owner waits for.
-            return new == nil ? dependents + owners : [uid] + owners
+            // Its going frees its dependents; its going or changing may be what an owner waits for. By itself it only asks
+            // for work when it is going or has owners: most objects have none, and are written all the time.
+            let node = graph.nodes[uid]
+            let concerned = node.map { $0.deleting || !$0.owners.isEmpty } ?? false
+            return new == nil ? dependents + owners : (concerned ? [uid] : []) + owners
         }
         for uid in affected { queue.add(uid) }
         if new != nil, let replaced = old?["metadata"]?["uid"]?.string, replaced != uid {

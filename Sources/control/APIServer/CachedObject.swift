@@ -21,14 +21,17 @@ final class CachedObject: Sendable {
     /// metadata.deletionTimestamp is set.
     let isTerminating: Bool
 
-    init(key: StoreKey, revision: UInt64, value: EncodedObject, tree: JSON, selectable: SelectableFields) {
+    init(
+        key: StoreKey, revision: UInt64, value: EncodedObject, tree: JSON, selectable: SelectableFields,
+        labels pool: LabelPool
+    ) {
         self.key = CachedObject.tableKey(namespace: key.namespace, name: key.name)
         namespace = key.namespace
         name = key.name
         self.revision = revision
         self.value = value
         let metadata = tree["metadata"]
-        labels = metadata?["labels"]?.stringMap ?? [:]
+        labels = pool.shared(metadata?["labels"]?.stringMap ?? [:])
         fields = selectable.values(of: tree)
         isTerminating = metadata?["deletionTimestamp"]?.string != nil
     }

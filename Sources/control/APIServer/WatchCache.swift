@@ -72,6 +72,7 @@ final class WatchCache: Sendable {
     let declaration: ResourceDeclaration
     let selectable: SelectableFields
     private let group: CacheGroup
+    private let labels = LabelPool()
     private let state = Mutex(State())
 
     /// Bounds of the ring: changes kept, and for how long (a watch may be away for five minutes).
@@ -89,7 +90,7 @@ final class WatchCache: Sendable {
 
     /// An object as this cache holds it.
     func object(_ key: StoreKey, revision: UInt64, value: EncodedObject, tree: JSON) -> CachedObject {
-        CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable)
+        CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
     }
 
     // MARK: - Writing (store's opener and writer thread)

@@ -26,6 +26,8 @@ extension Target.Dependency {
     static let nio = product(name: "NIOCore", package: "swift-nio")
     static let posix = product(name: "NIOPosix", package: "swift-nio")
     static let http1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
+    static let http2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
     static let webSocket = product(name: "NIOWebSocket", package: "swift-nio")
     static let tls = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let x509 = product(name: "X509", package: "swift-certificates")
@@ -71,7 +73,9 @@ var targets: [Target] = [
     // transport: the quarantine for NIO and BoringSSL. HTTP holds plain values and protocols only.
     module("HTTP", in: "transport", ["System"]),
     module("PKI", in: "transport", ["System", .x509, .asn1, .crypto]),
-    module("Transport", in: "transport", ["System", "HTTP", "PKI", .nio, .posix, .http1, .webSocket, .tls, .logging]),
+    module("Transport", in: "transport", [
+        "System", "HTTP", "PKI", "CInflate", .nio, .posix, .http1, .http2, .webSocket, .tls, .nioTLS, .logging,
+    ]),
 
     // control: the control plane.
     .target(name: "CDeclarations", path: "Sources/control/CDeclarations", exclude: ["declarations"]),
@@ -150,6 +154,19 @@ var targets: [Target] = [
     ]),
 ]
 
+// Fuzz targets need libFuzzer, which only scripts/fuzz builds with.
+if Context.environment["NODED_FUZZ"] != nil {
+    targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/Sources/CFuzzer"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "CFuzzer", "System", "Objects", "Store", "Client", "HTTP", "APIServer", "Transport", .logging,
+            ],
+            path: "Tests/Fuzz/Sources/Fuzz", swiftSettings: strict),
+    ]
+}
+
 /// The targets named in NODED_ONLY and everything they depend on; all of them when it is unset.
 func selected(_ all: [Target]) -> [Target] {
     guard let only = Context.environment["NODED_ONLY"] else { return all }
@@ -174,6 +191,7 @@ let package = Package(
     name: "noded",
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),

@@ -108,11 +108,17 @@ public protocol ByteSink: AnyObject, Sendable {
 
 /// One upgraded connection. Fragments are reassembled, pings answered by Transport.
 public protocol WebSocketConnection: Sendable {
-    /// Sends one binary message; waits for room. Throws when the connection is gone.
-    func send(_ message: [UInt8]) async throws
+    /// Sends one message; waits for room. Throws when the connection is gone.
+    /// - Parameter asText: a text message; the bytes are UTF-8.
+    func send(_ message: [UInt8], asText: Bool) async throws
     /// Payloads of binary and text messages, in order; ends when the peer closes or the connection is lost. One consumer.
     /// Bounded: Transport stops reading from the socket when the consumer falls behind.
     var messages: AsyncStream<[UInt8]> { get }
     /// Sends a close frame (RFC 6455, 7.4.1: 1000 normal, 1011 internal error) and closes. Idempotent.
     func close(code: UInt16) async
+}
+
+extension WebSocketConnection {
+    /// Sends one binary message.
+    public func send(_ message: [UInt8]) async throws { try await send(message, asText: false) }
 }

@@ -1,8 +1,9 @@
 // The body of an endless answer: bytes in from any thread, chunks out on the connection's event loop.
 //
-// `write` never waits; it says how much is queued, so that a watch can cut a client that does not read. Everything goes
-// through the loop's queue, also from the loop itself: so what one thread writes before it finishes comes before the
-// end, and what another thread writes too late is dropped instead of landing in the next answer.
+// `write` never waits; it says how much is queued, so that a watch can cut a client that does not read. What threads
+// write before the loop comes round is one buffer: one hop, one chunk, one TLS record, however many events it holds.
+// What one thread writes before it finishes comes before the end, and what another thread writes too late is dropped
+// instead of landing in the next answer.
 
 import HTTP
 import NIOCore
@@ -10,7 +11,19 @@ import NIOHTTP1
 import Synchronization
 
 final class ChannelSink: ByteSink {
+    /// How bytes get on the wire. Called on the event loop only.
+    struct Output: Sendable {
+        let write: @Sendable (ByteBuffer) -> EventLoopFuture<Void>?
+        /// Ends the answer; called at most once.
+        let end: @Sendable () -> Void
+    }
+
     private struct State {
+        /// Written and not yet given to the loop.
+        var pending = ByteBuffer()
+        var waiting: [EventLoopPromise<Void>] = []
+        /// A drain is on its way to the loop.
+        var draining = false
         /// Nothing is accepted any more; what was queued before still goes out.
         var finishing = false
         /// Set on the loop only: the end is written or the connection is gone.
@@ -21,42 +34,61 @@ final class ChannelSink: ByteSink {
     private let channel: any Channel
     private let queued = Atomic<Int>(0)
     private let state = Mutex(State())
-    private let end: @Sendable () -> Void
+    private let output: Output
 
-    /// `end` is called at most once, on the event loop, to end the answer.
-    init(_ channel: any Channel, end: @escaping @Sendable () -> Void) {
+    init(_ channel: any Channel, _ output: Output) {
         self.channel = channel
-        self.end = end
+        self.output = output
     }
-
-    private var isOpen: Bool { channel.isActive && !state.withLock { $0.finishing || $0.over } }
 
     @discardableResult
     func write(_ bytes: [UInt8]) -> Int {
-        guard isOpen else { return 0 }
-        let queuedNow = queued.add(bytes.count, ordering: .relaxed).newValue
-        send(bytes, promise: nil)
-        return queuedNow
+        guard channel.isActive, enqueue(bytes, nil) else { return 0 }
+        return queued.load(ordering: .relaxed)
     }
 
     func writeWaiting(_ bytes: [UInt8]) async throws {
-        guard isOpen else { throw TransportError.closed }
-        queued.add(bytes.count, ordering: .relaxed)
+        guard channel.isActive else { throw TransportError.closed }
         let promise = channel.eventLoop.makePromise(of: Void.self)
-        send(bytes, promise: promise)
+        if !enqueue(bytes, promise) { promise.fail(TransportError.closed) }
         try await promise.futureResult.get()
     }
 
-    private func send(_ bytes: [UInt8], promise: EventLoopPromise<Void>?) {
-        channel.eventLoop.execute {
-            guard !self.state.withLock({ $0.over }) else {
-                self.queued.subtract(bytes.count, ordering: .relaxed)
-                promise?.fail(TransportError.closed)
-                return
+    /// False when the stream takes nothing any more.
+    private func enqueue(_ bytes: [UInt8], _ promise: EventLoopPromise<Void>?) -> Bool {
+        let (taken, wake) = state.withLock { state -> (Bool, Bool) in
+            guard !state.finishing, !state.over else { return (false, false) }
+            state.pending.writeBytes(bytes)
+            if let promise { state.waiting.append(promise) }
+            queued.add(bytes.count, ordering: .relaxed)
+            defer { state.draining = true }
+            return (true, !state.draining)
+        }
+        if wake { channel.eventLoop.execute { self.drain() } }
+        return taken
+    }
+
+    /// On the loop: everything written so far goes out.
+    private func drain() {
+        let (buffer, waiting, over) = state.withLock { state in
+            state.draining = false
+            defer {
+                state.pending = ByteBuffer()
+                state.waiting = []
             }
-            let written = self.channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: bytes))))
-            written.whenComplete { _ in self.queued.subtract(bytes.count, ordering: .relaxed) }
-            written.cascade(to: promise)
+            return (state.pending, state.waiting, state.over)
+        }
+        let count = buffer.readableBytes
+        guard !over, count > 0, let written = output.write(buffer) else {
+            queued.subtract(count, ordering: .relaxed)
+            for promise in waiting {
+                if over { promise.fail(TransportError.closed) } else { promise.succeed(()) }
+            }
+            return
+        }
+        written.whenComplete { result in
+            self.queued.subtract(count, ordering: .relaxed)
+            for promise in waiting { promise.completeWith(result) }
         }
     }
 
@@ -67,8 +99,9 @@ final class ChannelSink: ByteSink {
         }
         guard first else { return }
         channel.eventLoop.execute {
+            self.drain()
             guard self.stop() else { return }
-            self.end()
+            self.output.end()
         }
     }
 

@@ -1,7 +1,11 @@
-// One connection: gathers a request, asks the handler, writes its reply; then the next.
+// One HTTP/1.1 connection, or one stream of an HTTP/2 connection: gathers a request, asks the handler, writes its reply;
+// then, in HTTP/1.1, the next.
 //
-//      idle --head--> gathering --end--> answering --written--> idle
+//      idle --head--> gathering --end--> answering --written, and the socket has room--> idle
 //                        |  body too large: 413, close
+//
+// A client that does not read its answer gets no other one and no more than a slice of a large body is copied for it; one
+// that reads nothing for `idleTimeout` is cut. So pipelining costs no memory.
 //
 // Everything here runs on the connection's event loop. Deferred replies are awaited in a task of their own, which is
 // cancelled when the connection goes; its result comes back to the loop.
@@ -11,14 +15,13 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOSSL
-import NIOWebSocket
 import PKI
 
 final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private enum State {
+    enum State {
         case idle
         /// The body so far is in `body`: inside the state every part would copy it.
         case gathering(HTTPRequestHead)
@@ -30,35 +33,43 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// How long a client whose body was refused may go on sending it. Closing at once would reset the connection, and
     /// the client would not see the answer.
-    private static let lingerTime = Duration.seconds(2)
+    static let lingerTime = Duration.seconds(2)
     /// How many answers may be given inside each other: the end of one answer hands out the next pipelined request.
     private static let nestingLimit = 16
 
     private let handler: any HTTPHandler
-    private let wire: HTTPWire
+    /// nil on a stream of HTTP/2, which brings one request and frames its own answer.
+    let wire: HTTPWire?
     private let configuration: HTTPServerConfiguration
     private let secure: Bool
-    private let logger: Logger
-    private var state = State.idle
+    let logger: Logger
+    var state = State.idle
     private var peer: Peer?
-    private var head: HTTPRequestHead?
+    var head: HTTPRequestHead?
+    private var request: HTTPRequest?
     private var body = ByteBuffer()
     private var sink: ChannelSink?
     private var nesting = 0
     private var work: Task<Void, Never>?
-    private var timer: Scheduled<Void>?
+    var timer: Scheduled<Void>?
+    /// What is left of a large answer, and whether the connection goes on behind it.
+    private var sending: (body: BodyWriter, keepAlive: Bool)?
     private var closing = false
     /// A refusal is out and the rest of its request is awaited.
     private var lingering = false
 
     init(
-        handler: any HTTPHandler, wire: HTTPWire, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
+        handler: any HTTPHandler, wire: HTTPWire?, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
     ) {
         self.handler = handler
         self.wire = wire
         self.configuration = configuration
         self.secure = secure
         self.logger = logger
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { arm(configuration.requestTimeout, context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -71,6 +82,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         work?.cancel()
         sink?.stop()
         sink = nil
+        sending = nil
         context.fireChannelInactive()
     }
 
@@ -80,6 +92,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         logger.debug("connection failed", metadata: ["peer": "\(peer?.address ?? "?")", "error": "\(error)"])
+        if error is HTTPParserError, sink == nil, sending == nil {
+            // The answer is written; closed at once, the client's unread bytes would reset it away.
+            state = .refusing
+            arm(Self.lingerTime, context)
+            return
+        }
         context.close(promise: nil)
     }
 
@@ -121,7 +139,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 refuse(head, context)
                 return
             }
-            if head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+            if wire != nil, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
                 context.writeAndFlush(
                     wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
             }
@@ -153,8 +171,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         body = ByteBuffer()
         request.peer = currentPeer(context)
         self.head = head
+        self.request = request
         // After a request to upgrade the decoder stops: the connection is of no use for another request.
-        state = .answering(keepAlive: head.isKeepAlive && !closing && !Self.asksToUpgrade(head))
+        let keepAlive = wire != nil && head.isKeepAlive && !closing && !Self.asksToUpgrade(head)
+        state = .answering(keepAlive: keepAlive)
         guard nesting >= Self.nestingLimit else {
             perform(handler.handle(request), context)
             return
@@ -167,7 +187,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private static func asksToUpgrade(_ head: HTTPRequestHead) -> Bool {
+    static func asksToUpgrade(_ head: HTTPRequestHead) -> Bool {
         head.method == .CONNECT
             || head.headers.contains(name: "upgrade")
                 && head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
@@ -176,8 +196,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Who is at the other end; the certificate is parsed once a connection.
     private func currentPeer(_ context: ChannelHandlerContext) -> Peer {
         if let peer { return peer }
-        var peer = Peer(address: context.remoteAddress?.ipAddress ?? "")
-        if secure, let certificate = try? context.channel.pipeline.syncOperations.nioSSL_peerCertificate(),
+        // A stream's TLS is that of its connection.
+        let channel = wire == nil ? context.channel.parent ?? context.channel : context.channel
+        var peer = Peer(address: channel.remoteAddress?.ipAddress ?? "")
+        if secure, let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate(),
             let der = try? certificate.toDERBytes(), let subject = CertificateSubject(der: der) {
             peer.certificate = ClientCertificate(
                 commonName: subject.commonName, organizations: subject.organizations)
@@ -191,10 +213,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         state = .refusing
         self.head = head
         body = ByteBuffer()
-        let text = """
-            {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: \
-            limit is \(configuration.bodyLimit)","reason":"RequestEntityTooLarge","code":413}
-            """
+        let text = Refusal.status(
+            413, "RequestEntityTooLarge", "Request entity too large: limit is \(configuration.bodyLimit)")
         var response = HTTPResponse(status: 413, bytes: Array(text.utf8))
         response.headers["Content-Type"] = "application/json"
         lingering = true
@@ -206,6 +226,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func perform(_ reply: HTTPReply, _ context: ChannelHandlerContext) {
         switch reply {
         case .response(let response):
+            if let request, Gzip.isWanted(response, request) {
+                // Milliseconds: not on the event loop.
+                self.request = nil
+                return perform(.deferred { .response(Gzip.compressed(response)) }, context)
+            }
             var keepAlive = false
             if case .answering(let keep) = state { keepAlive = keep && !closing }
             write(response, keepAlive: keepAlive, context)
@@ -227,12 +252,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private func write(_ response: HTTPResponse, keepAlive: Bool, _ context: ChannelHandlerContext) {
+    func write(_ response: HTTPResponse, keepAlive: Bool, _ context: ChannelHandlerContext) {
         var headers = NIOHTTP1.HTTPHeaders(response.headers.fields.map { ($0.name, $0.value) })
         let length = response.contentLength
         let bodyless = response.status == 204 || response.status == 304 || response.status < 200
         if !bodyless { headers.replaceOrAdd(name: "Content-Length", value: String(length)) }
-        if !keepAlive {
+        if wire == nil {
+            // HTTP/2 says it in frames.
+        } else if !keepAlive {
             headers.replaceOrAdd(name: "Connection", value: "close")
         } else if head?.version == .http1_0 {
             headers.replaceOrAdd(name: "Connection", value: "keep-alive")
@@ -241,12 +268,43 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             wrapOutboundOut(
                 .head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
             promise: nil)
-        if length > 0, head?.method != .HEAD, !bodyless {
-            var buffer = context.channel.allocator.buffer(capacity: length)
-            for piece in response.body { buffer.writeBytes(piece) }
-            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        request = nil
+        let hasBody = length > 0 && head?.method != .HEAD && !bodyless
+        sending = (BodyWriter(hasBody ? response.body : [], count: hasBody ? length : 0), keepAlive)
+        send(context)
+    }
+
+    /// Sends what the socket has room for; the rest when it has room again. What comes last is the end of the answer: the
+    /// next request is not looked at before.
+    private func send(_ context: ChannelHandlerContext) {
+        guard sending != nil else { return }
+        var isFirst = true
+        while let left = sending?.body.remaining, left > 0 {
+            // A short rest is not worth a turn.
+            guard isFirst || context.channel.isWritable else { break }
+            isFirst = false
+            guard let buffer = sending?.body.take(context.channel.allocator) else { break }
+            let part = wrapOutboundOut(.body(.byteBuffer(buffer)))
+            if left > BodyWriter.slice { context.writeAndFlush(part, promise: nil) } else { context.write(part, promise: nil) }
         }
+        // Writing may make the socket writable, and then this method has finished the answer inside of itself.
+        guard let (body, keepAlive) = sending else { return }
+        guard body.remaining == 0 else {
+            arm(configuration.idleTimeout, context)
+            return
+        }
+        guard context.channel.isWritable || !keepAlive else {
+            context.flush()
+            arm(configuration.idleTimeout, context)
+            return
+        }
+        sending = nil
         finishAnswer(keepAlive: keepAlive, context)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { send(context) }
+        context.fireChannelWritabilityChanged()
     }
 
     /// Ends the present answer and makes ready for the next request, or closes.
@@ -262,9 +320,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         } else {
             state = .refusing
             let lingers = lingering
-            if lingers { arm(Self.lingerTime, context) }
+            arm(lingers ? Self.lingerTime : configuration.idleTimeout, context)
+            let isStream = wire == nil
             context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-                if !lingers { channel.close(promise: nil) }
+                // A stream whose request was complete is over with this.
+                if !lingers, !isStream { channel.close(promise: nil) }
             }
         }
     }
@@ -280,94 +340,47 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         let version = head?.version ?? .http1_1
         var headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
-        if version == .http1_0 {
+        if wire == nil {
+            // HTTP/2 frames the body.
+        } else if version == .http1_0 {
             // No chunks there: the end of the connection is the end of the body.
             state = .answering(keepAlive: false)
+            headers.replaceOrAdd(name: "Connection", value: "close")
         } else {
             headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
+            if !keepAlive { headers.replaceOrAdd(name: "Connection", value: "close") }
         }
-        if !keepAlive || version == .http1_0 { headers.replaceOrAdd(name: "Connection", value: "close") }
         context.writeAndFlush(
             wrapOutboundOut(.head(.init(version: version, status: .init(statusCode: status), headers: headers))),
             promise: nil)
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let sink = ChannelSink(context.channel) {
-            let (connection, context) = bound.value
-            connection.sink = nil
-            guard case .answering(let keepAlive) = connection.state else { return }
-            connection.finishAnswer(keepAlive: keepAlive && !connection.closing, context)
-        }
+        request = nil
+        let sink = ChannelSink(context.channel, output(isChunked: wire != nil && version != .http1_0, context))
         self.sink = sink
         start(sink)
         if closing { end(sink, context) }
     }
 
-    // MARK: - WebSocket
-
-    private func upgrade(
-        _ subprotocol: String, _ start: @escaping @Sendable (any WebSocketConnection) async -> Void,
-        _ context: ChannelHandlerContext
-    ) {
-        guard let head, head.method == .GET, Self.asksToUpgrade(head),
-            head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" })
-        else {
-            refuseUpgrade("Upgrade: websocket and Connection: Upgrade are missing", context)
-            return
-        }
-        let upgrader = NIOWebSocketServerUpgrader(
-            maxFrameSize: WebSocketHandler.messageLimit,
-            shouldUpgrade: { channel, _ in
-                channel.eventLoop.makeSucceededFuture(NIOHTTP1.HTTPHeaders())
-            },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
+    /// How a stream's bytes get out: in HTTP/1.1 each buffer is a chunk and passes the encoder by.
+    private func output(isChunked: Bool, _ context: ChannelHandlerContext) -> ChannelSink.Output {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        upgrader.buildUpgradeResponse(
-            channel: context.channel, upgradeRequest: head,
-            initialResponseHeaders: ["Upgrade": "websocket", "Connection": "Upgrade"]
-        ).whenComplete { result in
-            let (connection, context) = bound.value
-            switch result {
-            case .success(var headers):
-                if !subprotocol.isEmpty { headers.replaceOrAdd(name: "Sec-WebSocket-Protocol", value: subprotocol) }
-                connection.switchProtocols(headers, subprotocol, start, context)
-            case .failure(let error):
-                connection.refuseUpgrade("\(error)", context)
-            }
-        }
-    }
-
-    private func refuseUpgrade(_ reason: String, _ context: ChannelHandlerContext) {
-        let text = "the request is no WebSocket upgrade (RFC 6455): \(reason)\n"
-        write(
-            HTTPResponse(status: 400, headers: ["Content-Type": "text/plain"], bytes: Array(text.utf8)),
-            keepAlive: false, context)
-    }
-
-    private func switchProtocols(
-        _ headers: NIOHTTP1.HTTPHeaders, _ subprotocol: String,
-        _ start: @escaping @Sendable (any WebSocketConnection) async -> Void, _ context: ChannelHandlerContext
-    ) {
-        state = .upgraded
-        timer?.cancel()
-        context.write(
-            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
-            promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        do {
-            let webSocket = WebSocketHandler(context.channel)
-            try wire.replace(in: context.pipeline.syncOperations, with: [
-                WebSocketFrameEncoder(),
-                ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: WebSocketHandler.messageLimit)),
-                NIOWebSocketFrameAggregator(
-                    minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 1024,
-                    maxAccumulatedFrameSize: WebSocketHandler.messageLimit),
-                webSocket,
-            ])
-            context.pipeline.syncOperations.removeHandler(self, promise: nil)
-            webSocket.run(start)
-        } catch {
-            logger.warning("cannot switch to WebSocket", metadata: ["error": "\(error)"])
-            context.close(promise: nil)
-        }
+        return ChannelSink.Output(
+            write: { buffer in
+                let (connection, context) = bound.value
+                guard let wire = connection.wire, isChunked else {
+                    return context.writeAndFlush(connection.wrapOutboundOut(.body(.byteBuffer(buffer))))
+                }
+                var chunk = context.channel.allocator.buffer(capacity: buffer.readableBytes + 12)
+                chunk.writeString(String(buffer.readableBytes, radix: 16))
+                chunk.writeStaticString("\r\n")
+                chunk.writeImmutableBuffer(buffer)
+                chunk.writeStaticString("\r\n")
+                return wire.writeRaw(chunk)
+            },
+            end: {
+                let (connection, context) = bound.value
+                connection.sink = nil
+                guard case .answering(let keepAlive) = connection.state else { return }
+                connection.finishAnswer(keepAlive: keepAlive && !connection.closing, context)
+            })
     }
 }

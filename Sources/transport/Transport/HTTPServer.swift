@@ -1,6 +1,8 @@
-// The server side of HTTP/1.1 over TLS: sockets, pipelines, certificates. What to answer is the handler's business.
+// The server side of HTTP/1.1 and HTTP/2 over TLS: sockets, pipelines, certificates. What to answer is the handler's
+// business.
 //
-//      socket -> TLS -> request decoder -> pipelining -> HTTPConnection -> HTTPHandler
+//      socket -> TLS -> ALPN ─┬─ http/1.1 -> request decoder -> pipelining ─┬─> HTTPConnection -> HTTPHandler
+//                             └─ h2 ------> streams --------------------────┘
 //
 // A connection is closed when it sends no complete request within `requestTimeout` (slow-loris), when it idles
 // longer than `idleTimeout`, or when a body is larger than `bodyLimit` (after a 413). The certificate can be replaced
@@ -10,6 +12,7 @@ public import HTTP
 public import Logging
 import NIOCore
 import NIOHTTP1
+import NIOHTTP2
 import NIOPosix
 import NIOSSL
 public import PKI
@@ -38,7 +41,12 @@ public struct HTTPServerConfiguration: Sendable {
     public var bodyLimit = 3 << 20
     /// From the first byte of a connection, or the end of the last answer's request, to a complete request.
     public var requestTimeout = Duration.seconds(30)
+    /// Between requests, and of a client that does not read its answer.
     public var idleTimeout = Duration.seconds(300)
+    /// Bytes of one header field or of the request target, of a whole head, and the number of fields: else 431.
+    public var headerFieldLimit = 64 << 10
+    public var headLimit = 256 << 10
+    public var headerFieldCount = 128
 
     public init(address: String, port: Int, tls: TLS?) {
         self.address = address
@@ -94,7 +102,7 @@ public final class HTTPServer: Sendable {
             var configuration = TLSConfiguration.makeServerConfiguration(
                 certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
             configuration.minimumTLSVersion = .tlsv12
-            configuration.applicationProtocols = ["http/1.1"]
+            configuration.applicationProtocols = ["h2", "http/1.1"]
             configuration.trustRoots = .certificates(
                 try NIOSSLCertificate.fromPEMBytes(Array(tls.clientAuthorityPEM.utf8)))
             configuration.certificateVerification = .optionalVerification
@@ -120,6 +128,7 @@ public final class HTTPServer: Sendable {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.backlog, value: 1024)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+                .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 << 10, high: 512 << 10))
                 // A client that has vanished (a laptop asleep during `logs -f`) is noticed after a minute.
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
@@ -158,15 +167,49 @@ public final class HTTPServer: Sendable {
     }
 
     private func setUp(_ channel: any Channel) throws {
+        connections.add(channel)
+        guard let context = tls.withLock({ $0 }) else { return try addHTTP1(channel, secure: false) }
         let pipeline = channel.pipeline.syncOperations
-        let context = tls.withLock { $0 }
-        if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
-        let wire = HTTPWire()
+        try pipeline.addHandler(NIOSSLServerHandler(context: context))
+        try pipeline.addHandler(
+            TLSNegotiation(timeout: TimeAmount(configuration.requestTimeout)) { outcome, channel in
+                switch outcome {
+                case .http1: try self.addHTTP1(channel, secure: true)
+                case .http2: try self.addHTTP2(channel)
+                }
+            })
+    }
+
+    private func addHTTP1(_ channel: any Channel, secure: Bool) throws {
+        let pipeline = channel.pipeline.syncOperations
+        let wire = HTTPWire(
+            fieldLimit: configuration.headerFieldLimit, headLimit: configuration.headLimit,
+            fieldCount: configuration.headerFieldCount)
         try wire.add(to: pipeline)
         try pipeline.addHandler(
-            HTTPConnection(
-                handler: handler, wire: wire, configuration: configuration, secure: context != nil, logger: logger))
-        connections.add(channel)
+            HTTPConnection(handler: handler, wire: wire, configuration: configuration, secure: secure, logger: logger))
+    }
+
+    private func addHTTP2(_ channel: any Channel) throws {
+        let connection = HTTP2Connection(idleTimeout: TimeAmount(configuration.idleTimeout))
+        let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
+        let pipeline = channel.pipeline.syncOperations
+        _ = try pipeline.configureHTTP2Pipeline(
+            mode: .server, connectionConfiguration: HTTP2Connection.connectionConfiguration,
+            streamConfiguration: HTTP2Connection.streamConfiguration
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture {
+                let pipeline = stream.pipeline.syncOperations
+                try pipeline.addHandlers([
+                    HTTP2FramePayloadToHTTP1ServerCodec(),
+                    HTTPConnection(
+                        handler: self.handler, wire: nil, configuration: self.configuration, secure: true,
+                        logger: self.logger),
+                ])
+                bound.value.add(stream)
+            }
+        }
+        try pipeline.addHandler(connection)
     }
 
     /// Stops listening at once, ends endless answers and WebSockets, lets the other answers under way finish for at

@@ -1,19 +1,38 @@
-// The HTTP part of a connection's pipeline, kept together so that it can be taken out when a connection turns into a
-// WebSocket.
+// The HTTP/1.1 part of a connection's pipeline, kept together so that it can be taken out when a connection turns into
+// a WebSocket.
+//
+//      TLS <-> gate <-> encoder, decoder <-> order of answers <-> errors <-> HTTPConnection
+//
+// The gate lets a chunk of an endless answer pass as one buffer: through the encoder it would be three, and TLS makes a
+// record (and a cipher call) of each.
 
 import NIOCore
 import NIOHTTP1
 
 /// Decoder, encoder and their order of answers.
 final class HTTPWire {
+    private let gate = RawGate()
     private let encoder = HTTPResponseEncoder()
-    private let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+    private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
     private let order = HTTPServerPipelineHandler()
-    private let errors = HTTPServerProtocolErrorHandler()
+    private let errors = ParserErrors()
+
+    /// - Parameters: bytes of a header field (the request target is bounded alike), bytes and number of all.
+    init(fieldLimit: Int, headLimit: Int, fieldCount: Int) {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = fieldLimit
+        limits.maxHeaderListSize = headLimit
+        limits.maxHeaderFieldCount = fieldCount
+        decoder = ByteToMessageHandler(
+            HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits))
+    }
 
     func add(to pipeline: ChannelPipeline.SynchronousOperations) throws {
-        try pipeline.addHandlers([encoder, decoder, order, errors])
+        try pipeline.addHandlers([gate, encoder, decoder, order, errors])
     }
+
+    /// Writes bytes of a body that frames itself. On the loop only.
+    func writeRaw(_ buffer: ByteBuffer) -> EventLoopFuture<Void>? { gate.write(buffer) }
 
     /// Puts `handlers` where HTTP was.
     ///
@@ -22,10 +41,75 @@ final class HTTPWire {
     func replace(
         in pipeline: ChannelPipeline.SynchronousOperations, with handlers: [any ChannelHandler]
     ) throws {
-        for handler: any RemovableChannelHandler in [errors, order, encoder] {
+        for handler: any RemovableChannelHandler in [errors, order, encoder, gate] {
             pipeline.removeHandler(handler, promise: nil)
         }
         try pipeline.addHandlers(handlers, position: .after(decoder))
         pipeline.removeHandler(decoder, promise: nil)
+    }
+}
+
+/// A place in the pipeline to write from.
+private final class RawGate: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private var context: ChannelHandlerContext?
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func write(_ buffer: ByteBuffer) -> EventLoopFuture<Void>? {
+        guard let context else { return nil }
+        return context.writeAndFlush(wrapOutboundOut(buffer))
+    }
+}
+
+/// Answers what is no HTTP with a Status that says so: 431 when the head is too large, else 400. The connection is of no
+/// use afterwards; HTTPConnection closes it.
+private final class ParserErrors: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private var isAnswering = false
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head): if head.status.code >= 200 || head.status == .switchingProtocols { isAnswering = true }
+        case .body: break
+        case .end: isAnswering = false
+        }
+        context.write(data, promise: promise)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError, !isAnswering else { return context.fireErrorCaught(error) }
+        let isOverflow = error == .headerOverflow
+        let text = Refusal.status(
+            isOverflow ? 431 : 400, isOverflow ? "RequestHeaderFieldsTooLarge" : "BadRequest",
+            isOverflow
+                ? "the head of the request is too large"
+                : "the request is no HTTP/1.1 (RFC 9112): \(error)")
+        let headers: NIOHTTP1.HTTPHeaders = [
+            "Connection": "close", "Content-Type": "application/json", "Content-Length": "\(text.utf8.count)",
+        ]
+        let head = HTTPResponseHead(
+            version: .http1_1, status: isOverflow ? .requestHeaderFieldsTooLarge : .badRequest, headers: headers)
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        context.fireErrorCaught(error)
+    }
+}
+
+/// What Transport itself refuses, in the shape of the API's own errors.
+enum Refusal {
+    /// - Parameter message: plain text without quotes and backslashes.
+    static func status(_ code: Int, _ reason: String, _ message: String) -> String {
+        """
+        {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"\(message)",\
+        "reason":"\(reason)","code":\(code)}
+        """
     }
 }

@@ -194,11 +194,11 @@ private final class MessageQueue: WebSocketConnection {
         }
     }
 
-    func send(_ message: [UInt8]) async throws {
+    func send(_ message: [UInt8], asText: Bool) async throws {
         guard channel.isActive, !state.withLock({ $0.closed }) else { throw TransportError.closed }
         var buffer = channel.allocator.buffer(capacity: message.count)
         buffer.writeBytes(message)
-        try await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .binary, data: buffer)).get()
+        try await channel.writeAndFlush(WebSocketFrame(fin: true, opcode: asText ? .text : .binary, data: buffer)).get()
     }
 
     func close(code: UInt16) async {

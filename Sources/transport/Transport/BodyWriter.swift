@@ -1,0 +1,41 @@
+// A response's body on its way out, as a value: the pieces that are left. They are buffers that others share (the
+// store's, the cache's); a copy of them is made a slice at a time, when the socket has room, so that a client that does
+// not read a large list costs its slice and nothing else.
+
+import NIOCore
+
+struct BodyWriter {
+    /// Bytes of a slice.
+    static let slice = 128 << 10
+
+    private let pieces: [ArraySlice<UInt8>]
+    private var next = 0
+    /// Into `pieces[next]`.
+    private var offset = 0
+    private(set) var remaining: Int
+
+    /// - Parameter count: bytes of all pieces.
+    init(_ pieces: [ArraySlice<UInt8>], count: Int) {
+        self.pieces = pieces
+        remaining = count
+    }
+
+    /// The next bytes, at most a slice.
+    mutating func take(_ allocator: ByteBufferAllocator) -> ByteBuffer {
+        let wanted = min(remaining, BodyWriter.slice)
+        var buffer = allocator.buffer(capacity: wanted)
+        while buffer.readableBytes < wanted {
+            let piece = pieces[next].dropFirst(offset)
+            let part = piece.prefix(wanted - buffer.readableBytes)
+            buffer.writeBytes(part)
+            if part.count == piece.count {
+                next += 1
+                offset = 0
+            } else {
+                offset += part.count
+            }
+        }
+        remaining -= wanted
+        return buffer
+    }
+}

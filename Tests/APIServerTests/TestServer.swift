@@ -170,7 +170,7 @@ final class TestSocket: WebSocketConnection {
 
     init() { (messages, client) = AsyncStream.makeStream() }
 
-    func send(_ message: [UInt8]) async throws { sent.withLock { $0.append(message) } }
+    func send(_ message: [UInt8], asText: Bool) async throws { sent.withLock { $0.append(message) } }
 
     func close(code: UInt16) async {
         closeCode.withLock { $0 = $0 ?? code }

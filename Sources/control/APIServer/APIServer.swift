@@ -34,7 +34,10 @@ public final class APIServer: HTTPHandler {
                 },
             ], logger: logger)
         self.core = core
-        front = HTTPFront(core: core, health: health, node: nodeBackend, logger: logger)
+        front = HTTPFront(
+            core: core, health: health, node: nodeBackend, logger: logger,
+            inFlight: InFlight(
+                writeLimit: configuration.maxMutatingRequests, readLimit: configuration.maxReadingRequests))
     }
 
     /// Opens the store, fills the caches and makes the bootstrap objects. Once.

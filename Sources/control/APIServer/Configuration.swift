@@ -12,6 +12,11 @@ public struct APIServerConfiguration: Sendable {
     /// Ports for Services of type NodePort and LoadBalancer.
     public var nodePorts = 30000...32767
 
+    /// Requests that may wait for their answer at a time, those that write and those that read; more get 429. Watches
+    /// and system:masters do not count. kube-apiserver's --max-mutating-requests-inflight and --max-requests-inflight.
+    public var maxMutatingRequests = 200
+    public var maxReadingRequests = 400
+
     public init(advertiseAddress: IPAddress) { self.advertiseAddress = advertiseAddress }
 }
 

@@ -15,6 +15,8 @@ struct HTTPFront: Sendable {
     let health: Health
     let node: any NodeBackend
     let logger: Logger
+    let metrics = Metrics()
+    let inFlight: InFlight
 
     /// What is known of a resource request once its path and headers are understood.
     struct Call: Sendable {
@@ -46,17 +48,40 @@ struct HTTPFront: Sendable {
             }
             let user = try Authentication.user(request)
             try Authorization.check(user, request, target, verb)
-            switch target {
-            case .other(let path): return try other(path, request, query)
-            case .resource(let path): return try resource(path, verb, request, query, user)
+            // Nobody may be kept from looking after a server that is too busy.
+            let exempt = user.groups.contains("system:masters") || verb == .watch
+            guard inFlight.enter(isWrite: RequestMeter.isWrite(request.method), exempt: exempt) else {
+                throw .tooManyRequests("too many requests, please try again later")
+            }
+            let meter = meter(request, target, verb, holdsPlace: true)
+            do throws(APIStatus) {
+                switch target {
+                case .other(let path): return meter.finish(try other(path, request, query))
+                case .resource(let path): return meter.finish(try resource(path, verb, request, query, user))
+                }
+            } catch {
+                return meter.finish(.response(Responses.failure(error)))
             }
         } catch {
-            return .response(Responses.failure(error))
+            // Refused before it held a place.
+            return meter(request, RequestInfo.target(request.path), nil, holdsPlace: false)
+                .finish(.response(Responses.failure(error)))
         }
+    }
+
+    private func meter(
+        _ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?, holdsPlace: Bool
+    ) -> RequestMeter {
+        var isServed = false
+        if case .resource(let path) = target {
+            isServed = core.registry.find(group: path.group, version: path.version, resource: path.resource) != nil
+        }
+        return RequestMeter(metrics, inFlight, request, target, verb, isServed: isServed, holdsPlace: holdsPlace)
     }
 
     private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
         if let reply = health.reply(path, query) { return .response(reply) }
+        if path == "/metrics" { return .response(MetricsPage.response(core, metrics, inFlight)) }
         if let reply = try core.served.documents.reply(path, request) { return .response(reply) }
         return .response(Responses.noSuchPath)
     }
@@ -181,6 +206,8 @@ struct HTTPFront: Sendable {
     }
 
     private func watch(_ call: Call) throws(APIStatus) -> HTTPReply {
+        // Frames follow each other as lines of JSON.
+        if call.negotiated.yaml { throw .notAcceptable(accepted: ["application/json"]) }
         let cache = try core.cache(call.declaration)
         let filter = try call.query.filter(call.path, call.declaration, cache.selectable)
         let options = try WatchOptions(call.query)

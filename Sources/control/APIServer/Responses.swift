@@ -30,8 +30,9 @@ enum Responses {
     static func json(
         _ status: Int, _ json: JSON, _ negotiated: Negotiated = Negotiated(), _ warnings: [String] = []
     ) -> HTTPResponse {
-        // JSON is YAML: who asked for YAML gets it in its flow form.
-        HTTPResponse(status: status, headers: headers(negotiated, warnings), bytes: json.encode())
+        HTTPResponse(
+            status: status, headers: headers(negotiated, warnings),
+            bytes: negotiated.yaml ? json.encodeYAML() : json.encode())
     }
 
     static func text(_ status: Int, _ text: String) -> HTTPResponse {

@@ -1,7 +1,6 @@
 // Subresources of a pod that stream: log and exec.
 //
-// exec speaks the channel protocol over WebSocket (`v5.channel.k8s.io`, and `v4.channel.k8s.io` without its close
-// channel): the first byte of each message is the channel.
+// exec speaks the channel protocol over WebSocket (ChannelProtocol has its versions): each message names its channel.
 //
 //   client -> server   0 stdin   4 terminal size, {"Width":80,"Height":24}   255 close, one byte: the channel closed
 //   server -> client   1 stdout  2 stderr  3 error: a Status at the end, with the exit code as a cause
@@ -61,32 +60,32 @@ extension HTTPFront {
         if options.tty, options.stderr { throw .badRequest("tty and stderr cannot both be true") }
         let offered = call.request.headers.list("Sec-WebSocket-Protocol")
         guard call.request.headers["Upgrade"]?.lowercased() == "websocket" else {
-            throw .badRequest("unable to upgrade: exec needs a WebSocket with subprotocol \(Streams.protocols[0])")
-        }
-        guard let chosen = Streams.protocols.first(where: offered.contains) else {
             throw .badRequest(
-                "unable to upgrade: none of the subprotocols \(offered) is supported (\(Streams.protocols))")
+                "unable to upgrade: exec needs a WebSocket with subprotocol \(ChannelProtocol.v5.rawValue)")
         }
+        guard let chosen = ChannelProtocol.choose(offered) else {
+            throw .badRequest(
+                "unable to upgrade: none of the subprotocols \(offered) is supported "
+                    + "(\(ChannelProtocol.allCases.map(\.rawValue)))")
+        }
+        let subprotocol = offered.isEmpty ? "" : chosen.rawValue
         let key = call.key
         return .deferred { [node, options] in
             do throws(APIStatus) {
                 let streams = try await node.exec(pod: key, options: options)
-                return .webSocket(subprotocol: chosen) { connection in
-                    await ExecChannels(streams, connection, options, hasClose: chosen == Streams.protocols[0]).run()
+                return .webSocket(subprotocol: subprotocol) { connection in
+                    await ExecChannels(streams, connection, options, chosen).run()
                 }
             } catch {
                 // Told on the error channel: a client that is refused the upgrade tries SPDY next, and would only
                 // ever show the answer to that.
-                return .webSocket(subprotocol: chosen) { await ExecChannels.refuse(error, $0) }
+                return .webSocket(subprotocol: subprotocol) { await ExecChannels.refuse(error, $0, chosen) }
             }
         }
     }
 }
 
 enum Streams {
-    /// In order of preference.
-    static let protocols = ["v5.channel.k8s.io", "v4.channel.k8s.io"]
-
     /// The container a request means: the named one if the pod has it, else the only one.
     static func container(
         _ name: String?, of pod: Pod, key: ObjectKey, for verb: String
@@ -181,15 +180,16 @@ struct ExecChannels: Sendable {
     private let streams: any ExecStreams
     private let connection: any WebSocketConnection
     private let options: ExecOptions
-    private let hasClose: Bool
+    private let wire: ChannelProtocol
 
     init(
-        _ streams: any ExecStreams, _ connection: any WebSocketConnection, _ options: ExecOptions, hasClose: Bool
+        _ streams: any ExecStreams, _ connection: any WebSocketConnection, _ options: ExecOptions,
+        _ wire: ChannelProtocol
     ) {
         self.streams = streams
         self.connection = connection
         self.options = options
-        self.hasClose = hasClose
+        self.wire = wire
     }
 
     func run() async {
@@ -197,7 +197,7 @@ struct ExecChannels: Sendable {
             group.addTask { await receive() }
             // An empty message tells the client that the command is there.
             let first = options.stdout ? Channel.stdout : options.stderr ? Channel.stderr : Channel.error
-            try? await connection.send([first])
+            try? await ExecChannels.send([], first, wire, connection)
             async let out: Void = send(streams.stdout, Channel.stdout)
             async let err: Void = send(streams.stderr, Channel.stderr)
             let status: JSON
@@ -207,7 +207,9 @@ struct ExecChannels: Sendable {
                 status = APIStatus.internalError("\(error)").json
             }
             _ = await (out, err)
-            try? await connection.send([Channel.error] + status.encode())
+            if let verdict = wire.verdict(status) {
+                try? await ExecChannels.send(verdict, Channel.error, wire, connection)
+            }
             await connection.close(code: 1000)
             group.cancelAll()
         }
@@ -215,18 +217,18 @@ struct ExecChannels: Sendable {
 
     private func receive() async {
         for await message in connection.messages {
-            guard let channel = message.first else { continue }
+            guard let (channel, bytes) = wire.decode(message) else { continue }
             switch channel {
-            case Channel.stdin where options.stdin && message.count > 1:
+            case Channel.stdin where options.stdin && !bytes.isEmpty:
                 // A command that no longer reads its input goes on without it.
-                try? await streams.writeStdin(Array(message.dropFirst()))
+                try? await streams.writeStdin(bytes)
             case Channel.resize where options.tty:
-                guard let size = try? JSON.parse(message[1...]) else { continue }
+                guard let size = try? JSON.parse(bytes) else { continue }
                 let columns = UInt16(clamping: size["Width"]?.int ?? 0)
                 let rows = UInt16(clamping: size["Height"]?.int ?? 0)
                 if columns > 0, rows > 0 { await streams.resize(columns: columns, rows: rows) }
-            case Channel.close where hasClose && message.count > 1:
-                if message[1] == Channel.stdin { await streams.closeStdin() }
+            case Channel.close where wire.hasClose:
+                if bytes.first == Channel.stdin { await streams.closeStdin() }
             default: break
             }
         }
@@ -237,16 +239,24 @@ struct ExecChannels: Sendable {
     private func send(_ bytes: AsyncStream<[UInt8]>, _ channel: UInt8) async {
         for await chunk in bytes where !chunk.isEmpty {
             do {
-                try await connection.send([channel] + chunk)
+                try await ExecChannels.send(chunk, channel, wire, connection)
             } catch {
                 return
             }
         }
     }
 
+    private static func send(
+        _ bytes: [UInt8], _ channel: UInt8, _ wire: ChannelProtocol, _ connection: any WebSocketConnection
+    ) async throws {
+        try await connection.send(wire.encode(channel, bytes), asText: wire.isText)
+    }
+
     /// Ends a session whose command did not start.
-    static func refuse(_ failure: APIStatus, _ connection: any WebSocketConnection) async {
-        try? await connection.send([Channel.error] + failure.json.encode())
+    static func refuse(
+        _ failure: APIStatus, _ connection: any WebSocketConnection, _ wire: ChannelProtocol
+    ) async {
+        if let verdict = wire.verdict(failure.json) { try? await send(verdict, Channel.error, wire, connection) }
         await connection.close(code: 1000)
     }
 

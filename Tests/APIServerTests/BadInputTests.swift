@@ -75,7 +75,7 @@ import Testing
     @Test func yamlBodies() async throws {
         let api = try await TestServer()
         let created = await post(
-            api, Array("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  a: \"1\"\n".utf8),
+            api, Array("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\ndata:\n  a: \"1\"\n".utf8),
             "application/yaml")
         #expect(created.status == 201)
         let laughs = (1...9).reduce("a0: &a0 [x,x,x,x,x,x,x,x,x]\n") { text, level in
@@ -85,10 +85,10 @@ import Testing
             let answer = await post(api, Array(body.utf8), "application/yaml")
             #expect(answer.status == 400, "\(body.prefix(30)): \(answer.text)")
         }
-        let shown = await api.send("GET", url + "/y", headers: ["Accept": "application/yaml"])
+        let shown = await api.send("GET", url + "/one", headers: ["Accept": "application/yaml"])
         #expect(shown.headers["Content-Type"] == "application/yaml")
         let parsed = try YAML.parse(shown.bytes)
-        #expect(parsed == [await api.send("GET", url + "/y").json])
+        #expect(parsed == [await api.send("GET", url + "/one").json])
         #expect(shown.text.hasPrefix("apiVersion: v1\ndata:\n  a: \"1\"\nkind: ConfigMap\nmetadata:\n"))
         let list = await api.send("GET", url, headers: ["Accept": "application/yaml"])
         #expect(try YAML.parse(list.bytes) == [await api.send("GET", url).json])
@@ -109,7 +109,7 @@ import Testing
         let api = try await TestServer()
         for path in [
             "/api/v1/namespaces/default/configmaps/%00", "/api/v1/namespaces/%2e%2e/configmaps/x", "/api/v1/nothing",
-            "/apis/apps/v9/deployments", "//////", "/api/v1/namespaces/default/pods/x/y/z/w",
+            "/apis/apps/v9/deployments", "/api/v1/namespaces/default/pods/x/y/z/w",
             "/api/v1/namespaces/default/configmaps/" + String(repeating: "a", count: 10_000), "/%ff%fe",
         ] {
             let answer = await api.send("GET", path)

@@ -56,8 +56,8 @@ extension TransportTests {
                 let head = try await shell("\(curl) -I \(url)/")
                 #expect(head.output.contains("content-length: \(10 << 20)") && !head.output.contains("connection:"))
                 #expect(try await shell("\(curl) -w '%{http_code}' \(url)/empty").output == "204")
-                let many = try await shell("\(curl) -Z --parallel-max 50 '\(url)/[1-60]' -o /dev/null -w '%{size_download}\\n' | sort | uniq -c")
-                #expect(many.output.trimmed == "60 \(10 << 20)")
+                let many = try await shell("\(curl) -Z --parallel-max 20 '\(url)/[1-20]' -o /dev/null -w '%{size_download}\\n' 2>/dev/null | sort | uniq -c")
+                #expect(many.output.trimmed == "20 \(10 << 20)")
                 let huge = try await shell("head -c 4000000 /dev/zero | \(curl) --data-binary @- -w ' %{http_code}' \(url)/")
                 #expect(huge.output.contains("413"), "\(huge.output)")
             }
@@ -80,7 +80,7 @@ extension TransportTests {
             } _: { curl, url, _ in
                 #expect(try await shell("\(curl) \(url)/short").output == "one two")
                 // A client that leaves ends its stream, and no other.
-                let left = try await shell("\(curl) -m 1 \(url)/long")
+                let left = try await shell("\(curl) -m 1 \(url)/long 2>/dev/null")
                 #expect(left.output.hasPrefix("one "))
                 #expect(try await closed.get())
                 #expect(try await sinks.get().write([1]) == 0)

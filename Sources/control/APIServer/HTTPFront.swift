@@ -53,7 +53,7 @@ struct HTTPFront: Sendable {
             guard inFlight.enter(isWrite: RequestMeter.isWrite(request.method), exempt: exempt) else {
                 throw .tooManyRequests("too many requests, please try again later")
             }
-            let meter = meter(request, target, verb, holdsPlace: true)
+            let meter = self.meter(request, target, verb, holdsPlace: true)
             do throws(APIStatus) {
                 switch target {
                 case .other(let path): return meter.finish(try other(path, request, query))

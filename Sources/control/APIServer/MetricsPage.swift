@@ -24,7 +24,9 @@ struct MetricsPage {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
     }
 
-    private mutating func line(_ name: String, _ labels: [(String, String)] = [], _ value: String) {
+    private mutating func line(_ name: String, _ value: String) { line(name, [], value) }
+
+    private mutating func line(_ name: String, _ labels: [(String, String)], _ value: String) {
         text += name
         if !labels.isEmpty {
             text += "{" + labels.map { "\($0.0)=\"\($0.1)\"" }.joined(separator: ",") + "}"

@@ -43,29 +43,28 @@ final class ChannelSink: ByteSink {
 
     @discardableResult
     func write(_ bytes: [UInt8]) -> Int {
-        guard channel.isActive, enqueue(bytes, nil) else { return 0 }
-        return queued.load(ordering: .relaxed)
+        channel.isActive ? enqueue(bytes, nil) ?? 0 : 0
     }
 
     func writeWaiting(_ bytes: [UInt8]) async throws {
         guard channel.isActive else { throw TransportError.closed }
         let promise = channel.eventLoop.makePromise(of: Void.self)
-        if !enqueue(bytes, promise) { promise.fail(TransportError.closed) }
+        if enqueue(bytes, promise) == nil { promise.fail(TransportError.closed) }
         try await promise.futureResult.get()
     }
 
-    /// False when the stream takes nothing any more.
-    private func enqueue(_ bytes: [UInt8], _ promise: EventLoopPromise<Void>?) -> Bool {
-        let (taken, wake) = state.withLock { state -> (Bool, Bool) in
-            guard !state.finishing, !state.over else { return (false, false) }
+    /// Bytes that are queued with these; nil when the stream takes nothing any more.
+    private func enqueue(_ bytes: [UInt8], _ promise: EventLoopPromise<Void>?) -> Int? {
+        let (total, wake) = state.withLock { state -> (Int?, Bool) in
+            guard !state.finishing, !state.over else { return (nil, false) }
             state.pending.writeBytes(bytes)
             if let promise { state.waiting.append(promise) }
-            queued.add(bytes.count, ordering: .relaxed)
+            let total = queued.add(bytes.count, ordering: .relaxed).newValue
             defer { state.draining = true }
-            return (true, !state.draining)
+            return (total, !state.draining)
         }
         if wake { channel.eventLoop.execute { self.drain() } }
-        return taken
+        return total
     }
 
     /// On the loop: everything written so far goes out.

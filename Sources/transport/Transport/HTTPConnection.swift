@@ -57,6 +57,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var closing = false
     /// A refusal is out and the rest of its request is awaited.
     private var lingering = false
+    /// Bytes of that rest.
+    private var dropped = 0
 
     init(
         handler: any HTTPHandler, wire: HTTPWire?, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
@@ -154,6 +156,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         case (.end, .gathering(let head)):
             timer?.cancel()
             answer(head, context)
+        case (.body(let part), .refusing) where lingering:
+            // Its rest may come for a while, so that the client sees the answer, but not without end.
+            dropped += part.readableBytes
+            if dropped > configuration.bodyLimit { context.close(promise: nil) }
         case (.end, .refusing) where lingering:
             context.close(promise: nil)
         default:

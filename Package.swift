@@ -78,7 +78,7 @@ var targets: [Target] = [
     ]),
 
     // control: the control plane.
-    .target(name: "CDeclarations", path: "Sources/control/CDeclarations", exclude: ["declarations"]),
+    .target(name: "CDeclarations", path: "Sources/control/CDeclarations", exclude: ["declarations", "roles"]),
     module("Objects", in: "control", ["System", "CDeclarations", "CYAML"]),
     module("Store", in: "control", ["System", "CSQLite", "CInflate", .logging]),
     module("Client", in: "control", ["System", "Objects", .logging]),

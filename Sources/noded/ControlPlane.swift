@@ -38,6 +38,8 @@ struct ControlPlane: Sendable {
         var backend: any NodeBackend
         /// Bytes; nil leaves it to the store.
         var storeLimit: Int64?
+        /// Bearer tokens out of the file that --token-auth-file names.
+        var staticTokens: [StaticToken] = []
     }
 
     static func start(_ settings: Settings, logs: LogFactory) async throws -> ControlPlane {
@@ -52,6 +54,10 @@ struct ControlPlane: Sendable {
         var configuration = APIServerConfiguration(advertiseAddress: settings.nodeAddress)
         configuration.port = settings.port
         configuration.serviceCIDRs = [settings.serviceCIDR]
+        configuration.issuer = "https://kubernetes.default.svc.\(settings.clusterDomain)"
+        configuration.tokenSigner = try ServiceAccountSigner.loadOrCreate(directory: "\(settings.dataDirectory)/pki")
+        configuration.certificateSigner = AuthoritySigner(authority: authority)
+        configuration.staticTokens = settings.staticTokens
         let server = APIServer(
             store: store, registry: .standard, configuration: configuration, nodeBackend: settings.backend,
             logger: logs("api"))
@@ -104,15 +110,7 @@ struct ControlPlane: Sendable {
 
     /// Runs everything until the task is cancelled.
     func run() async {
-        // A view of another resource (events.k8s.io) is not an object of its own.
-        let stored = Registry.builtIn.filter { $0.storage == $0.id && $0.verbs.contains("delete") }
-        let context = ControllerContext(
-            client: server.client, informers: informers,
-            namespacedResources: stored.filter(\.isNamespaced).map(\.id),
-            ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
-            resourceOfKind: Dictionary(
-                Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
-            rootCA: authority.certificatePEM, logger: logs("controllers"))
+        let context = controllerContext()
         let scheduler = Scheduler(client: server.client, informers: informers, logger: logs("scheduler"))
         await withDiscardingTaskGroup { group in
             group.addTask { await server.run() }
@@ -122,6 +120,21 @@ struct ControlPlane: Sendable {
             group.addTask { await Controllers.run(context) }
             group.addTask { await renewCertificates() }
         }
+    }
+
+    private func controllerContext() -> ControllerContext {
+        // A view of another resource (events.k8s.io) is not an object of its own.
+        let stored = Registry.builtIn.filter { $0.storage == $0.id && $0.verbs.contains("delete") }
+        var context = ControllerContext(
+            client: server.client, informers: informers,
+            namespacedResources: stored.filter(\.isNamespaced).map(\.id),
+            ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
+            resourceOfKind: Dictionary(
+                Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
+            rootCA: authority.certificatePEM, logger: logs("controllers"))
+        context.tokenMinter = SecretTokens(server: server, authorityPEM: authority.certificatePEM)
+        context.certificateSigner = AuthoritySigner(authority: authority)
+        return context
     }
 
     /// A fresh server certificate at a third of its life, without a restart.

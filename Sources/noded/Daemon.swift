@@ -19,6 +19,8 @@ struct DaemonSettings: Sendable {
     let manifests: String?
     /// Bytes; nil leaves it to the store.
     var storeLimit: Int64?
+    /// Bearer tokens out of the file that --token-auth-file names.
+    var staticTokens: [StaticToken] = []
 }
 
 struct Daemon: Sendable {
@@ -41,7 +43,8 @@ struct Daemon: Sendable {
             ControlPlane.Settings(
                 dataDirectory: settings.dataDirectory, listen: settings.listen, port: settings.port,
                 nodeName: settings.nodeName, nodeAddress: settings.nodeAddress, serviceCIDR: settings.ranges.services,
-                clusterDomain: settings.clusterDomain, backend: backend, storeLimit: settings.storeLimit),
+                clusterDomain: settings.clusterDomain, backend: backend, storeLimit: settings.storeLimit,
+                staticTokens: settings.staticTokens),
             logs: logs)
         logger.info(
             "the API listens",

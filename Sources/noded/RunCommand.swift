@@ -5,6 +5,7 @@
 //
 // Anything that keeps it from starting is one line on stderr and exit code 1, before anything is changed.
 
+import APIServer
 import ArgumentParser
 import Kernel
 import Logging
@@ -42,6 +43,11 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(help: "Bytes that objects may take on disk, such as 4Gi. Beyond, only deletes and small updates are accepted.")
     var storeLimit = "4Gi"
+
+    @Option(
+        name: .customLong("token-auth-file"),
+        help: "File of bearer tokens, one TOKEN,USER,UID[,\"GROUP,GROUP\"] a line; read at start. Only root should read it.")
+    var tokenAuthFile: String?
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
@@ -103,6 +109,15 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
+    private func staticTokens() throws -> [StaticToken] {
+        guard let tokenAuthFile else { return [] }
+        do {
+            return try StaticToken.parse(String(decoding: try Files.read(tokenAuthFile, limit: 1 << 20), as: UTF8.self))
+        } catch let error as StaticTokenError {
+            throw StartFailure("--token-auth-file \(tokenAuthFile), \(error)")
+        }
+    }
+
     private func settings() throws -> DaemonSettings {
         let address: IPAddress
         if let given = nodeIP.flatMap({ IPAddress($0) }) {
@@ -120,6 +135,6 @@ struct RunCommand: AsyncParsableCommand {
             dataDirectory: paths.dataDirectory, runDirectory: paths.runDirectory, cgroup: paths.cgroup,
             ranges: try cluster.ranges(), clusterDomain: cluster.clusterDomain, listen: listen, port: port,
             nodeName: nodeName ?? NodeName.ofThisMachine(), nodeAddress: address, resolvConf: resolvConf,
-            manifests: manifests, storeLimit: storeLimitBytes)
+            manifests: manifests, storeLimit: storeLimitBytes, staticTokens: try staticTokens())
     }
 }

@@ -195,6 +195,13 @@ final class TestServer: Sendable {
     let store: MemoryStore
     let node = TestNode()
 
+    static let tokenFile = """
+        # bearer tokens
+        letmein,robin,u-1,"dev,ops"
+        master-key,root,u-2,system:masters
+
+        """
+
     static let admin = Peer(
         address: "127.0.0.1",
         certificate: ClientCertificate(commonName: "kubernetes-admin", organizations: ["system:masters"]))
@@ -203,6 +210,9 @@ final class TestServer: Sendable {
         self.store = store
         var configuration = APIServerConfiguration(advertiseAddress: IPAddress("192.0.2.1")!)
         configuration.serviceCIDRs = [CIDR("10.43.0.0/24")!]
+        configuration.tokenSigner = TestTokenSigner()
+        configuration.certificateSigner = TestCertificateSigner()
+        configuration.staticTokens = (try? StaticToken.parse(TestServer.tokenFile)) ?? []
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         server = APIServer(store: store, configuration: configuration, nodeBackend: node, logger: logger)

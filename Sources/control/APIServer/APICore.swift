@@ -21,6 +21,9 @@ final class APICore: Sendable {
     let group = CacheGroup()
     let addresses: ServiceAddresses
     let admission = AdmissionState()
+    let tokens: ServiceAccountTokens
+    let authorization = Authorization()
+    let nodeGraph = NodeGraph()
     private let current: Mutex<Served>
     /// Held while changes go into the caches and while the set of caches changes: no change falls between.
     private let applying = Mutex(())
@@ -33,10 +36,9 @@ final class APICore: Sendable {
         self.store = store
         self.configuration = configuration
         self.logger = logger
+        tokens = ServiceAccountTokens(configuration)
         addresses = ServiceAddresses(ranges: configuration.serviceCIDRs, nodePorts: configuration.nodePorts)
-        let host = configuration.advertiseAddress
-        let address = host.isV6 ? "[\(host)]:\(configuration.port)" : "\(host):\(configuration.port)"
-        current = Mutex(Served(registry, group: group, serverAddress: address))
+        current = Mutex(Served(registry, group: group, serverAddress: configuration.serverAddress))
     }
 
     /// What is offered now. A request takes what it needs from one snapshot.

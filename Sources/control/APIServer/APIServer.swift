@@ -8,7 +8,7 @@
 //
 // Nothing here listens or knows TLS; Transport does.
 
-internal import Client
+public import Client
 public import HTTP
 public import Logging
 public import Objects
@@ -16,7 +16,7 @@ public import Store
 internal import System
 
 public final class APIServer: HTTPHandler {
-    private let core: APICore
+    let core: APICore
     private let front: HTTPFront
 
     public init(
@@ -34,8 +34,11 @@ public final class APIServer: HTTPHandler {
                 },
             ], logger: logger)
         self.core = core
+        let authentication = Authentication(staticTokens: configuration.staticTokens)
         front = HTTPFront(
-            core: core, health: health, node: nodeBackend, logger: logger,
+            core: core, access: Access(authentication: authentication, core: core),
+            issuer: IssuerDocuments(core.tokens, serverAddress: configuration.serverAddress), health: health,
+            node: nodeBackend, logger: logger,
             inFlight: InFlight(
                 writeLimit: configuration.maxMutatingRequests, readLimit: configuration.maxReadingRequests))
     }
@@ -44,6 +47,7 @@ public final class APIServer: HTTPHandler {
     /// - Throws: StoreError when the store cannot be opened, APIStatus when a bootstrap object cannot be made.
     public func open() async throws {
         try await core.open()
+        try core.authorization.follow(core)
         try await Bootstrap.run(core)
         core.finishBootstrap()
     }
@@ -62,6 +66,14 @@ public final class APIServer: HTTPHandler {
 
     /// The same API for callers in this process: no TLS, no authentication, every other rule.
     public var client: InProcessClient { InProcessClient(core) }
+
+    /// The token of a Secret of type kubernetes.io/service-account-token: without an end, good while the Secret holds it.
+    public func secretToken(account: ObjectKey, uid: String, secret: String) throws(APIStatus) -> String {
+        var claims = ServiceAccountClaims(namespace: account.namespace, account: .init(name: account.name, uid: uid))
+        claims.secret = .init(name: secret, uid: "")
+        claims.isLegacy = true
+        return try core.tokens.issue(claims)
+    }
 
     /// Adds a named check to /readyz and /healthz (and /livez).
     public func addHealthCheck(_ check: HealthCheck) { front.health.add(check) }

@@ -30,6 +30,7 @@ enum Bootstrap {
                 "value": .int(value), "description": .string(description),
             ])
         }
+        try await DefaultRoles.reconcile(core)
         try await kubernetesService(core)
     }
 

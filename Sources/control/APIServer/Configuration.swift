@@ -1,5 +1,6 @@
 // What the API server must be told. Everything has a default but the address that clients reach it at.
 
+public import Objects
 public import System
 
 public struct APIServerConfiguration: Sendable {
@@ -16,8 +17,23 @@ public struct APIServerConfiguration: Sendable {
     /// and system:masters do not count. kube-apiserver's --max-mutating-requests-inflight and --max-requests-inflight.
     public var maxMutatingRequests = 200
     public var maxReadingRequests = 400
+    /// Signs and verifies service account tokens; without one none are issued and none are known.
+    public var tokenSigner: (any TokenSigner)?
+    /// `iss` of service account tokens: an https URL without a path's trailing slash.
+    public var issuer = "https://kubernetes.default.svc.cluster.local"
+    /// Audiences that mean this server; empty: just the issuer.
+    public var audiences: [String] = []
+    /// Reads certificate requests; without one none are accepted.
+    public var certificateSigner: (any CertificateSigner)?
+    /// Bearer tokens out of a file, for people and tools without a certificate.
+    public var staticTokens: [StaticToken] = []
 
     public init(advertiseAddress: IPAddress) { self.advertiseAddress = advertiseAddress }
+
+    /// host:port under which clients reach the server.
+    var serverAddress: String {
+        advertiseAddress.isV6 ? "[\(advertiseAddress)]:\(port)" : "\(advertiseAddress):\(port)"
+    }
 }
 
 /// The API level and build, as GET /version shows them.

@@ -12,6 +12,8 @@ internal import System
 
 struct HTTPFront: Sendable {
     let core: APICore
+    let access: Access
+    let issuer: IssuerDocuments
     let health: Health
     let node: any NodeBackend
     let logger: Logger
@@ -46,8 +48,7 @@ struct HTTPFront: Sendable {
             if case .resource(let path) = target {
                 verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
             }
-            let user = try Authentication.user(request)
-            try Authorization.check(user, request, target, verb)
+            let user = try access.enter(request, target, verb, query)
             // Nobody may be kept from looking after a server that is too busy.
             let exempt = user.groups.contains("system:masters") || verb == .watch
             guard inFlight.enter(isWrite: RequestMeter.isWrite(request.method), exempt: exempt) else {
@@ -81,6 +82,7 @@ struct HTTPFront: Sendable {
 
     private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
         if let reply = health.reply(path, query) { return .response(reply) }
+        if let reply = issuer.reply(path, request) { return .response(reply) }
         if path == "/metrics" { return .response(MetricsPage.response(core, metrics, inFlight)) }
         if let reply = try core.served.documents.reply(path, request) { return .response(reply) }
         return .response(Responses.noSuchPath)
@@ -106,7 +108,7 @@ struct HTTPFront: Sendable {
                 ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true))
         if path.subresource != nil { return try subresource(verb, call) }
         guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
-        if !declaration.isStored, declaration.id != .bindings { throw .notImplemented(declaration) }
+        if !declaration.isStored, declaration.id != .bindings { return try review(call) }
         switch verb {
         case .get: return try get(call)
         case .list: return try list(call)
@@ -127,7 +129,7 @@ struct HTTPFront: Sendable {
     }
 
     /// Subresources that are another face of the object itself.
-    private static let faces: Set<String> = ["status", "finalize", "ephemeralcontainers"]
+    private static let faces: Set<String> = ["approval", "status", "finalize", "ephemeralcontainers"]
 
     private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
         guard let name = call.path.subresource, let subresource = call.declaration.subresource(name) else {
@@ -139,6 +141,7 @@ struct HTTPFront: Sendable {
         case ("exec", .get), ("exec", .create): return try exec(call)
         case ("binding", .create): return try bind(call, pod: call.path.name)
         case ("eviction", .create): return try evict(call)
+        case ("token", .create): return try token(call)
         case ("scale", .get):
             let scale = ScaleView.scale(of: try core.object(call.declaration, call.key).tree())
             return .response(Responses.json(200, scale, call.negotiated))

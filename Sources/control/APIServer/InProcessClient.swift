@@ -42,7 +42,16 @@ public struct InProcessClient: APIClient {
     }
 
     public func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON {
-        try await core.create(try declaration(resource), namespace: nil, object, WriteOptions()).tree
+        let declaration = try declaration(resource)
+        if !declaration.isStored {
+            let review = try declaration.decode(object, validation: .ignore).object
+            let namespace = object.at("metadata", "namespace")?.string ?? ""
+            guard let answer = try core.accessReview(declaration, namespace: namespace, review, .inProcess) else {
+                throw .methodNotAllowed(resource, "create")
+            }
+            return answer
+        }
+        return try await core.create(declaration, namespace: nil, object, WriteOptions()).tree
     }
 
     public func create(
@@ -51,6 +60,7 @@ public struct InProcessClient: APIClient {
         _ = try declaration(resource)
         switch (resource, subresource) {
         case (.pods, "binding"): try await core.bind(key.namespace, key.name, object, WriteOptions())
+        case (.serviceAccounts, "token"): return try core.requestToken(key, object, WriteOptions())
         case (.pods, "eviction"): try await core.evict(key, object, WriteOptions())
         default: throw .methodNotAllowed(resource, "create")
         }

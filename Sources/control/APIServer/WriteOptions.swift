@@ -5,16 +5,6 @@ internal import Client
 internal import Objects
 internal import Synchronization
 
-/// Who makes a request.
-struct UserInfo: Hashable, Sendable {
-    var name: String
-    var groups: [String]
-
-    static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
-    /// noded's own controllers, scheduler and kubelet, in the same process.
-    static let inProcess = UserInfo(name: "system:noded", groups: ["system:masters", "system:authenticated"])
-}
-
 /// Texts for Warning headers, gathered while a request is worked on.
 final class Warnings: Sendable {
     private let texts = Mutex<[String]>([])

@@ -21,6 +21,10 @@ public struct ControllerContext: Sendable {
     /// PEM of the CA that pods check the API server with; empty when it serves without TLS.
     public let rootCA: String
     public let logger: Logger
+    /// Fills token Secrets; without one they stay empty.
+    public var tokenMinter: (any SecretTokenMinter)?
+    /// Signs approved certificate requests; without one they wait.
+    public var certificateSigner: (any CertificateSigner)?
 
     public init(
         client: any APIClient, informers: InformerSet, namespacedResources: [ResourceID],
@@ -59,6 +63,11 @@ public enum Controllers {
         NodeTaintController.self,
         ClaimProtectionController.self,
         VolumeProtectionController.self,
+        ServiceAccountTokenController.self,
+        ClusterRoleAggregationController.self,
+        CertificateApprover.self,
+        CertificateSigningController.self,
+        CertificateCleaner.self,
     ]
 
     /// Runs every controller until the task is cancelled.

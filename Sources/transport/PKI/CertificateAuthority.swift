@@ -145,6 +145,23 @@ public struct CertificateAuthority: Sendable {
         try issue(commonName: commonName, organizations: organizations, names: [], now: now, usage: .clientAuth)
     }
 
+    /// The PEM of a certificate for a key that somebody else holds, to the authority's own end at the latest.
+    /// - Parameters: `from`, `to`: seconds since 1970.
+    func issue(
+        subject: DistinguishedName, publicKey: Certificate.PublicKey, from: Int64, to: Int64,
+        extensions: Certificate.Extensions
+    ) throws -> String {
+        let signer = Certificate.PrivateKey(key)
+        var extensions = extensions
+        let authority = AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: signer.publicKey).keyIdentifier)
+        try extensions.append(try Certificate.Extension(authority, critical: false))
+        return try Certificate(
+            version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: Self.date(from),
+            notValidAfter: min(Self.date(to), certificate.notValidAfter), issuer: certificate.subject,
+            subject: subject, extensions: extensions, issuerPrivateKey: signer
+        ).serializeAsPEM().pemString
+    }
+
     private func issue(
         commonName: String, organizations: [String], names: [Name], now: Timestamp, usage: ExtendedKeyUsage.Usage
     ) throws(PKIError) -> Identity {

@@ -43,6 +43,8 @@ enum Admission {
         PersistentVolumeClaimResize(),
         RuntimeClassAdmission(),
         DefaultIngressClass(),
+        RoleEscalation(),
+        CertificateAdmission(),
         ServiceAddressAdmission(),
         ResourceQuotaAdmission(),
     ]

@@ -12,3 +12,6 @@ struct declaration_file {
 /// The number of embedded files, and the file at `index` (0 ..< count).
 size_t declaration_count(void);
 struct declaration_file declaration_at(size_t index);
+
+/// The roles and bindings that every cluster has: a JSON array of rbac.authorization.k8s.io objects.
+struct declaration_file default_roles(void);

@@ -222,7 +222,7 @@ public struct ResourceDeclaration: Sendable {
         if metadata["uid"]?.string ?? "" == "" { metadata["uid"] = kept["uid"] }
         object["metadata"] = metadata
         if hasStatus {
-            if target.isStatus { keepAllButStatus(&object, old) } else { object["status"] = old["status"] }
+            if target.writesStatus { keepAllButStatus(&object, old) } else { object["status"] = old["status"] }
         }
         strategy.prepareForUpdate(&object, old: old, target: target)
         if countsGenerations, contentChanged(object, old) {

@@ -16,6 +16,8 @@ public enum WriteTarget: Sendable, Hashable {
     }
 
     public var isStatus: Bool { self == .subresource("status") }
+    /// The status, or the part of it that is somebody else's to write: the verdict on a CertificateSigningRequest.
+    var writesStatus: Bool { isStatus || self == .subresource("approval") }
 }
 
 public protocol ResourceStrategy: Sendable {

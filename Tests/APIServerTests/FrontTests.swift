@@ -70,7 +70,7 @@ import Testing
             "GET", url, headers: ["Accept": "application/vnd.kubernetes.protobuf,application/json"])
         #expect(both.status == 200)
         let body = await api.send(
-            "POST", url, configMap("p"), headers: ["Content-Type": "application/vnd.kubernetes.protobuf"])
+            "POST", url, configMap("p"), headers: ["Content-Type": "application/x-protobuf"])
         #expect(body.status == 415)
         let yaml = await api.answer(
             api.request(

@@ -229,10 +229,15 @@ enum Body {
                         reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)
                 }
                 return documents[0]
+            case .protobuf: break
             }
         } catch {
-            let what = encoding == .json ? "json" : "yaml"
-            throw .badRequest("couldn't get version/kind; \(what) parse error: \(error)")
+            throw .badRequest("couldn't get version/kind; \(encoding.rawValue) parse error: \(error)")
+        }
+        do throws(ProtobufError) {
+            return try ProtobufDecoder.decode(bytes)
+        } catch {
+            throw .badRequest("error decoding protobuf: \(error)")
         }
     }
 }

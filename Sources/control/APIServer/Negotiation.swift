@@ -1,8 +1,8 @@
 // What representation a client wants, from Accept, and what it sent, from Content-Type.
 //
-// JSON is the only encoding that is stored; YAML is accepted in bodies and produced on request. Protobuf is not
-// offered: a client that accepts nothing else gets 406, one that sends it 415 (both with a Status that says what is
-// accepted), and every client in support falls back to JSON. Table and PartialObjectMetadata are views of an object
+// JSON is the only encoding that is stored; YAML is accepted in bodies and produced on request. Protobuf is read in
+// bodies, because typed Go clients send nothing else, but not produced: a client that accepts only that gets 406 (with a
+// Status that says what there is), and every client in support takes JSON. Table and PartialObjectMetadata are views of an object
 // asked for with parameters of the media type ("API concepts", "Receiving resources as Tables").
 
 internal import HTTP
@@ -30,6 +30,7 @@ enum Negotiation {
     }
 
     static let accepted = ["application/json", "application/yaml"]
+    static let acceptedBodies = accepted + [ProtobufDecoder.mediaType]
 
     /// The first of the client's media ranges that can be served.
     /// - Throws: 406 when there is none.
@@ -72,7 +73,7 @@ enum Negotiation {
         parse(headers.list("Accept")).contains { $0.type == type.lowercased() }
     }
 
-    enum BodyEncoding { case json, yaml }
+    enum BodyEncoding: String { case json, yaml, protobuf }
 
     /// The encoding of a body by its Content-Type; none given means JSON.
     static func bodyEncoding(_ headers: HTTPHeaders) throws(APIStatus) -> BodyEncoding {
@@ -80,20 +81,16 @@ enum Negotiation {
         switch mediaType(type) {
         case "application/json": return .json
         case "application/yaml": return .yaml
-        case "application/vnd.kubernetes.protobuf":
-            // kubectl 1.37 sends it for `create KIND …` and has no other way to say the same.
-            throw unsupported(
-                "protobuf bodies are not implemented: use kubectl apply -f or create -f (add --dry-run=client "
-                    + "-o yaml to kubectl create to get the file)")
+        case ProtobufDecoder.mediaType: return .protobuf
         case "application/cbor", "application/apply-patch+cbor":
             throw unsupported("CBOR bodies are not implemented: send JSON or YAML")
-        default: throw .unsupportedMediaType(accepted: accepted)
+        default: throw .unsupportedMediaType(accepted: acceptedBodies)
         }
     }
 
     private static func unsupported(_ what: String) -> APIStatus {
-        var status = APIStatus.unsupportedMediaType(accepted: accepted)
-        status.message = "\(what) - accepted media types include: \(accepted.joined(separator: ", "))"
+        var status = APIStatus.unsupportedMediaType(accepted: acceptedBodies)
+        status.message = "\(what) - accepted media types include: \(acceptedBodies.joined(separator: ", "))"
         return status
     }
 

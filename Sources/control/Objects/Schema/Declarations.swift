@@ -20,6 +20,8 @@ enum Declarations {
 
     static let builtIn: Loaded = load()
     private static let descriptions: [String: String] = read { $0 == "descriptions.json" }.first?.stringMap ?? [:]
+    /// "core.v1.Pod" -> "1 metadata 2 spec 3 status" (scripts/declare-wire). Read at the first protobuf body.
+    static let wire: [String: String] = read { $0 == "wire.json" }.first?.stringMap ?? [:]
 
     /// The embedded files whose names are wanted.
     private static func read(_ isWanted: (String) -> Bool) -> [JSON] {
@@ -38,7 +40,7 @@ enum Declarations {
     }
 
     private static func load() -> Loaded {
-        let files = read { $0 != "descriptions.json" }
+        let files = read { $0 != "descriptions.json" && $0 != "wire.json" }
         var resources: [ResourceID: Resource] = [:]
         for entry in files.flatMap({ $0["resources"]?.array ?? [] }) {
             let id = ResourceID(

@@ -95,6 +95,17 @@ struct ScratchFolder: ~Copyable {
             _ = held
         }
         _ = try Files.lock(path, wait: false)
+        // A copy of the descriptor, as a child has it until its exec, does not keep the lock.
+        var copy: Int32 = -1
+        defer { close(copy) }
+        do {
+            let held = try Files.lock(path)
+            let number = (0..<1024).first { Files.symlinkTarget("/proc/self/fd/\($0)") == path }
+            copy = fcntl(Int32(try #require(number)), F_DUPFD_CLOEXEC, 0)
+            _ = held
+        }
+        #expect(copy >= 0)
+        _ = try Files.lock(path, wait: false)
     }
 
     @Test func descriptorsCloseOnExecAndOnce() throws {

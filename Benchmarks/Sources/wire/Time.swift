@@ -22,3 +22,11 @@ func wait(_ body: @escaping @Sendable () async -> Void) {
     }
     done.wait()
 }
+
+/// A thousand connections are more than a shell's usual soft limit of descriptors.
+func raiseOpenFiles() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
+}

@@ -8,6 +8,7 @@
 // Results are one line of `name=value` words on standard output. Exit code: 0 done, 1 failed, 64 wrong command line.
 
 let arguments = Arguments()
+raiseOpenFiles()
 do {
     switch arguments.verb {
     case "echo": try Echo.run(arguments)

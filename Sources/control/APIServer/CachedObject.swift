@@ -4,6 +4,7 @@
 // The JSON tree is not kept: at 100,000 pods the trees would weigh ten times the bytes. Whoever needs one parses, or
 // was handed the tree by the writer (Delivery).
 
+internal import Client
 internal import Objects
 internal import Store
 
@@ -48,6 +49,13 @@ final class CachedObject: Sendable {
     func tree(at revision: UInt64? = nil) -> JSON {
         (try? JSON.parse(value.joined(revision ?? self.revision))) ?? .null
     }
+}
+
+// An informer in this process keeps the very object that the cache keeps.
+extension CachedObject: KeptObject {
+    var size: Int { value.count }
+    var objectKey: ObjectKey { ObjectKey(namespace: namespace, name: name) }
+    func keptTree() -> JSON { tree() }
 }
 
 /// The fields of a resource that a fieldSelector may name, beyond metadata.name and metadata.namespace.

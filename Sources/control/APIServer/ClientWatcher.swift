@@ -67,7 +67,10 @@ final class ClientWatcher: WatchReceiver {
     /// False when the client has fallen too far behind and is cut.
     private func yield(_ event: CacheEvent, tree: (WatchEvent.Kind) -> JSON) -> Bool {
         guard let kind = event.kind(for: filter) else { return true }
-        if case .dropped = continuation.yield(WatchEvent(kind: kind, object: declaration.shown(tree(kind)))) {
+        // A DELETED shows its object at another revision than the one that is kept.
+        let kept = kind != .deleted && declaration.showsStoredBytes ? event.subject(kind) : nil
+        let told = WatchEvent(kind: kind, object: declaration.shown(tree(kind)), kept: kept)
+        if case .dropped = continuation.yield(told) {
             let status = APIStatus.tooOldResourceVersion(event.revision, oldest: event.revision)
             continuation.finish(throwing: status)
             cache.remove(self)

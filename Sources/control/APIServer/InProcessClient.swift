@@ -41,6 +41,18 @@ public struct InProcessClient: APIClient {
             items: page.objects.map { declaration.shown($0.tree()) }, resourceVersion: String(page.revision))
     }
 
+    public func keptList(
+        _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
+    ) async throws(APIStatus) -> KeptList {
+        let declaration = try declaration(resource)
+        let cache = try core.cache(declaration)
+        let page = try core.list(declaration, filter(cache, declaration, namespace, labels, fields), ListOptions())
+        let items: [KeptItem] =
+            declaration.showsStoredBytes
+            ? page.objects.map { .text($0) } : page.objects.map { .tree(declaration.shown($0.tree())) }
+        return KeptList(items: items, resourceVersion: String(page.revision))
+    }
+
     public func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON {
         let declaration = try declaration(resource)
         if !declaration.isStored {

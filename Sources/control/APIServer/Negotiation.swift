@@ -35,6 +35,9 @@ enum Negotiation {
     /// The first of the client's media ranges that can be served.
     /// - Throws: 406 when there is none.
     static func negotiate(_ headers: HTTPHeaders, allowTable: Bool) throws(APIStatus) -> Negotiated {
+        // What most clients send, every time.
+        guard let accept = headers["Accept"] else { return Negotiated() }
+        if accept == "application/json" || accept == "application/json, */*" || accept == "*/*" { return Negotiated() }
         let ranges = parse(headers.list("Accept"))
         if ranges.isEmpty { return Negotiated() }
         for range in ranges {

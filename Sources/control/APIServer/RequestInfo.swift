@@ -34,7 +34,8 @@ enum Verb: String, Sendable {
 
 enum RequestInfo {
     static func target(_ path: String) -> RequestTarget {
-        let parts = path.split(separator: "/").map { decode($0) }
+        // Bytes, not characters: on every request's way, and a combining mark after a slash would hide it.
+        let parts = path.utf8.split(separator: UInt8(ascii: "/")).map { decode(Substring($0)) }
         var rest: ArraySlice<String>
         var found: ResourcePath
         if parts.count >= 3, parts[0] == "api" {

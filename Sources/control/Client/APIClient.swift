@@ -38,10 +38,53 @@ public struct WatchEvent: Sendable {
     public let kind: Kind
     /// The object after the step; at `.deleted` its last state; at `.bookmark` only its resourceVersion counts.
     public let object: JSON
+    /// The same object where somebody keeps it anyway, for whoever wants to keep it too.
+    public let kept: (any KeptObject)?
 
-    public init(kind: Kind, object: JSON) {
+    public init(kind: Kind, object: JSON, kept: (any KeptObject)? = nil) {
         self.kind = kind
         self.object = object
+        self.kept = kept
+    }
+}
+
+/// An object that somebody keeps as text, for as long as anybody refers to it. Its tree, which takes several times the
+/// memory, is made when it is asked for.
+public protocol KeptObject: AnyObject, Sendable {
+    /// Bytes of the text.
+    var size: Int { get }
+    var objectKey: ObjectKey { get }
+    func keptTree() -> JSON
+}
+
+/// A tree, or where to get it.
+public enum KeptItem: Sendable {
+    case tree(JSON)
+    case text(any KeptObject)
+
+    public var tree: JSON {
+        switch self {
+        case .tree(let tree): tree
+        case .text(let object): object.keptTree()
+        }
+    }
+
+    public var key: ObjectKey {
+        switch self {
+        case .tree(let tree): ObjectKey(tree)
+        case .text(let object): object.objectKey
+        }
+    }
+}
+
+/// A list for whoever keeps its items.
+public struct KeptList: Sendable {
+    public let items: [KeptItem]
+    public let resourceVersion: String
+
+    public init(items: [KeptItem], resourceVersion: String) {
+        self.items = items
+        self.resourceVersion = resourceVersion
     }
 }
 
@@ -64,6 +107,12 @@ public protocol APIClient: Sendable {
     func list(
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> ObjectList
+
+    /// The same list for a local copy: what is kept as text anyway comes as such. Without an implementation of its own a
+    /// client gives trees.
+    func keptList(
+        _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
+    ) async throws(APIStatus) -> KeptList
 
     /// Creates in the namespace that `object.metadata` names; returns the object as stored.
     func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON
@@ -90,6 +139,13 @@ public protocol APIClient: Sendable {
 }
 
 extension APIClient {
+    public func keptList(
+        _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
+    ) async throws(APIStatus) -> KeptList {
+        let list = try await list(resource, namespace: namespace, labels: labels, fields: fields)
+        return KeptList(items: list.items.map { .tree($0) }, resourceVersion: list.resourceVersion)
+    }
+
     public func list(_ resource: ResourceID, namespace: String? = nil) async throws(APIStatus) -> ObjectList {
         try await list(resource, namespace: namespace, labels: nil, fields: nil)
     }

@@ -15,7 +15,7 @@ public final class Informer: Sendable {
     public typealias Handler = @Sendable (_ key: ObjectKey, _ old: JSON?, _ new: JSON?) -> Void
 
     private struct State {
-        var objects: [ObjectKey: JSON] = [:]
+        var objects = KeptObjects()
         var resourceVersion = ""
         var synced = false
         var waiting: [CheckedContinuation<Void, Never>] = []
@@ -50,15 +50,19 @@ public final class Informer: Sendable {
         delivery.withLock { _ in
             let known = state.withLock { state in
                 state.handlers.append(handler)
-                return state.objects
+                return state.objects.items
             }
-            for (key, object) in known { handler(key, nil, object) }
+            for (key, item) in known { handler(key, nil, item.tree) }
         }
     }
 
-    public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] } }
+    public func object(_ key: ObjectKey) -> JSON? { state.withLock { $0.objects[key] }?.tree }
 
-    public var objects: [ObjectKey: JSON] { state.withLock { $0.objects } }
+    /// All of them. Makes a tree of each: for resources of which there are few.
+    public var objects: [ObjectKey: JSON] {
+        let items = state.withLock { $0.objects.items }
+        return Dictionary(uniqueKeysWithValues: items.map { ($0.key, $0.item.tree) })
+    }
 
     public var hasSynced: Bool { state.withLock { $0.synced } }
 
@@ -105,11 +109,8 @@ public final class Informer: Sendable {
     }
 
     private func relist() async throws(APIStatus) {
-        let list = try await client.list(resource, namespace: namespace, labels: labels, fields: fields)
-        var fresh: [ObjectKey: JSON] = [:]
-        fresh.reserveCapacity(list.items.count)
-        for item in list.items { fresh[ObjectKey(item)] = item }
-        replace(with: fresh, at: list.resourceVersion)
+        let list = try await client.keptList(resource, namespace: namespace, labels: labels, fields: fields)
+        replace(with: list)
         let waiting = state.withLock { state in
             state.synced = true
             defer { state.waiting = [] }
@@ -118,19 +119,28 @@ public final class Informer: Sendable {
         for continuation in waiting { continuation.resume() }
     }
 
-    private func replace(with fresh: [ObjectKey: JSON], at version: String) {
+    private func replace(with list: KeptList) {
         delivery.withLock { _ in
-            let (old, handlers) = state.withLock { state in
-                let old = state.objects
+            var fresh = KeptObjects()
+            var keys: Set<ObjectKey> = []
+            let (old, handlers) = state.withLock { ($0.objects, $0.handlers) }
+            for item in list.items {
+                fresh.put(item.key, item)
+                keys.insert(item.key)
+            }
+            state.withLock { state in
                 state.objects = fresh
-                state.resourceVersion = version
-                return (old, state.handlers)
+                state.resourceVersion = list.resourceVersion
             }
-            for (key, object) in fresh where old[key] != object {
-                for handler in handlers { handler(key, old[key], object) }
+            // One tree at a time, for the handlers.
+            for (key, item) in fresh.items where !handlers.isEmpty {
+                let (tree, before) = (item.tree, old[key]?.tree)
+                guard before != tree else { continue }
+                for handler in handlers { handler(key, before, tree) }
             }
-            for (key, object) in old where fresh[key] == nil {
-                for handler in handlers { handler(key, object, nil) }
+            for (key, item) in old.items where !keys.contains(key) {
+                let tree = item.tree
+                for handler in handlers { handler(key, tree, nil) }
             }
         }
     }
@@ -142,14 +152,16 @@ public final class Informer: Sendable {
     private func change(_ event: WatchEvent) {
         let key = ObjectKey(event.object)
         let version = event.object["metadata"]?["resourceVersion"]?.string
-        let (old, handlers): (JSON?, [Handler]) = state.withLock { state in
+        let (old, handlers): (KeptItem?, [Handler]) = state.withLock { state in
             if let version { state.resourceVersion = version }
             switch event.kind {
             case .bookmark: return (nil, [])
-            case .added, .modified: return (state.objects.updateValue(event.object, forKey: key), state.handlers)
-            case .deleted: return (state.objects.removeValue(forKey: key), state.handlers)
+            case .added, .modified: return (state.objects.put(key, event.object, event.kept), state.handlers)
+            case .deleted: return (state.objects.remove(key), state.handlers)
             }
         }
-        for handler in handlers { handler(key, old, event.kind == .deleted ? nil : event.object) }
+        guard !handlers.isEmpty else { return }
+        let before = old?.tree
+        for handler in handlers { handler(key, before, event.kind == .deleted ? nil : event.object) }
     }
 }

@@ -190,6 +190,10 @@ public enum Files {
 public struct FileLock: ~Copyable, Sendable {
     let file: FileDescriptor
 
+    // Said, not left to close(2): a child that has not come to its exec yet holds the same lock through its copy of the
+    // descriptor, and whoever asks next would be refused.
+    deinit { flock(file.raw, LOCK_UN) }
+
     /// Replaces the lock file's text: for whoever is refused the lock.
     public borrowing func note(_ text: String) throws(SystemError) {
         try file.truncate(to: 0)

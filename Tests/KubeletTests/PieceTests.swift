@@ -389,6 +389,18 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         stream = nil
         for await _ in over { break }
         #expect(emitted.withLock { $0 } <= 3)
+        // Cancelling in the moment of handing over: a lock held while resuming would stop both for ever.
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<2000 {
+                group.addTask {
+                    let stream = Handoff<Int>.stream { emit in while true { try await emit(1) } }
+                    let reader = Task { for try await _ in stream {} }
+                    await Task.yield()
+                    reader.cancel()
+                    _ = try? await reader.value
+                }
+            }
+        }
         // A failure comes after what was emitted before it.
         struct Failure: Error {}
         let failing = Handoff<Int>.stream { emit in

@@ -50,57 +50,74 @@ final class Handoff<Piece: Sendable>: Sendable {
         }
     }
 
+    // A continuation is resumed outside the lock: resuming takes the task's own lock, which a cancellation holds while it
+    // calls `stop` and waits for this one.
+
     /// Returns when the consumer has taken the piece; throws CancellationError when it will not.
     private func offer(_ piece: consuming Piece) async throws {
         let piece = piece
         try await withCheckedThrowingContinuation { producer in
-            let consumer: CheckedContinuation<Piece?, any Error>? = state.withLock { state in
+            let resume: (@Sendable () -> Void)? = state.withLock { state in
                 switch state {
                 case .wanted(let consumer):
                     state = .idle
-                    return consumer
-                case .idle: state = .offered(piece, producer)
-                case .ended: producer.resume(throwing: CancellationError())
+                    return {
+                        consumer.resume(returning: piece)
+                        producer.resume()
+                    }
+                case .idle:
+                    state = .offered(piece, producer)
+                    return nil
+                case .ended: return { producer.resume(throwing: CancellationError()) }
                 case .offered: preconditionFailure("one producer")
                 }
-                return nil
             }
-            guard let consumer else { return }
-            consumer.resume(returning: piece)
-            producer.resume()
+            resume?()
         }
     }
 
     private func next() async throws -> Piece? {
         try await withCheckedThrowingContinuation { consumer in
-            state.withLock { state in
+            let resume: (@Sendable () -> Void)? = state.withLock { state in
                 switch state {
                 case .offered(let piece, let producer):
                     state = .idle
-                    consumer.resume(returning: piece)
-                    producer.resume()
-                case .idle: state = .wanted(consumer)
+                    return {
+                        consumer.resume(returning: piece)
+                        producer.resume()
+                    }
+                case .idle:
+                    state = .wanted(consumer)
+                    return nil
                 case .ended(let error):
                     state = .ended(nil)
-                    if let error { consumer.resume(throwing: error) } else { consumer.resume(returning: nil) }
+                    return { Self.end(consumer, error) }
                 case .wanted: preconditionFailure("one consumer")
                 }
             }
+            resume?()
         }
     }
 
     private func end(_ error: (any Error)?) {
-        state.withLock { state in
+        let resume: (@Sendable () -> Void)? = state.withLock { state in
             switch state {
-            case .idle: state = .ended(error)
+            case .idle:
+                state = .ended(error)
+                return nil
             case .offered(_, let producer):
                 state = .ended(error)
-                producer.resume(throwing: CancellationError())
+                return { producer.resume(throwing: CancellationError()) }
             case .wanted(let consumer):
                 state = .ended(nil)
-                if let error { consumer.resume(throwing: error) } else { consumer.resume(returning: nil) }
-            case .ended: break
+                return { Self.end(consumer, error) }
+            case .ended: return nil
             }
         }
+        resume?()
+    }
+
+    private static func end(_ consumer: CheckedContinuation<Piece?, any Error>, _ error: (any Error)?) {
+        if let error { consumer.resume(throwing: error) } else { consumer.resume(returning: nil) }
     }
 }

@@ -34,7 +34,7 @@ final class FuzzServer: Sendable {
             store: MemoryStore(), configuration: APIServerConfiguration(advertiseAddress: IPAddress("192.0.2.1")!),
             nodeBackend: NoNode(), logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() })
         self.server = server
-        FuzzServer.wait { try? await server.open() }
+        FuzzServer.wait { _ = try? await server.open() }
     }
 
     /// The answer; nil for streams and WebSockets, which are not begun.
@@ -60,7 +60,7 @@ final class FuzzServer: Sendable {
         let address = UInt(bitPattern: done)
         Task {
             await work()
-            sem_post(UnsafeMutablePointer(bitPattern: address))
+            if let done = UnsafeMutablePointer<sem_t>(bitPattern: address) { sem_post(done) }
         }
         while sem_wait(done) != 0 {}
         sem_destroy(done)

@@ -48,7 +48,8 @@ import Testing
             try errors(.jobs, "spec: {completions: 2, \(task)}") { $0.set("spec", "completions", to: 3) }
                 == ["spec.completions: Invalid value: 3: field is immutable"])
         let image = try errors(.jobs, "spec: {\(task)}") { $0.set("spec", "template", "spec", "hostNetwork", to: true) }
-        #expect(image.count == 1 && image[0].hasPrefix("spec.template: Invalid value: ") && image[0].hasSuffix("immutable"))
+        #expect(
+            image.count == 1 && image[0].hasPrefix("spec.template: Invalid value: ") && image[0].hasSuffix("immutable"))
     }
 
     @Test(

@@ -197,7 +197,8 @@ import Testing
                 guard name == ["x-kubernetes-group-version-kind"] else { continue }
                 let yaml = try #require(fields(2, in: note).first.flatMap { fields(2, in: $0).first })
                 for kind in try JSON.parse(Array(yaml)).array ?? [] {
-                    kinds.insert("\(kind["group"]?.string ?? "")/\(kind["version"]?.string ?? "")/\(kind["kind"]?.string ?? "")")
+                    kinds.insert(
+                        "\(kind["group"]?.string ?? "")/\(kind["version"]?.string ?? "")/\(kind["kind"]?.string ?? "")")
                 }
             }
         }

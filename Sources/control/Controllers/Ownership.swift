@@ -66,12 +66,14 @@ enum Ownership {
         return claimed
     }
 
-    private static func stays(_ owner: JSON, _ resource: ResourceID, _ client: any APIClient) async throws(APIStatus) -> Bool {
+    private static func stays(_ owner: JSON, _ resource: ResourceID, _ client: any APIClient) async throws(APIStatus)
+        -> Bool
+    {
         do {
             let current = try await client.get(resource, ObjectKey(owner))
             return current.at("metadata", "uid") == owner.at("metadata", "uid")
                 && current.at("metadata", "deletionTimestamp") == nil
-        } catch where error.code == 404 {
+        } catch  where error.code == 404 {
             return false
         }
     }
@@ -92,7 +94,7 @@ enum Ownership {
         ]
         do {
             return try await client.patch(resource, ObjectKey(object), .merge, patch, subresource: nil)
-        } catch where error.code == 404 {
+        } catch  where error.code == 404 {
             return nil
         }
     }

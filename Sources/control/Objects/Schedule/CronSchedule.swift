@@ -104,7 +104,8 @@ public struct CronSchedule: Hashable, Sendable {
     private static func integer(_ text: String) throws(ParseError) -> Int {
         guard let number = Int(text) else {
             throw ParseError(
-                description: "failed to parse int from \(text): strconv.Atoi: parsing \(Quote.go(text)): invalid syntax")
+                description: "failed to parse int from \(text): strconv.Atoi: parsing \(Quote.go(text)): invalid syntax"
+            )
         }
         guard number >= 0 else { throw ParseError(description: "negative number (\(number)) not allowed: \(text)") }
         return number

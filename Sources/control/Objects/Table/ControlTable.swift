@@ -1,4 +1,4 @@
-// Cells of what steers the control plane itself: admission, flow control, classes of priority and runtime, API services.
+// Cells of what steers the control plane itself: admission, flow control, classes of priority and runtime, APIServices.
 
 internal import System
 

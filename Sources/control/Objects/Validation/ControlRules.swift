@@ -35,7 +35,8 @@ enum ControlRules {
             if let seconds = hook["timeoutSeconds"]?.int, !(1...30 ~= seconds) {
                 errors.append(
                     .invalid(
-                        path.child("timeoutSeconds"), .int(seconds), "the timeout value must be between 1 and 30 seconds"))
+                        path.child("timeoutSeconds"), .int(seconds),
+                        "the timeout value must be between 1 and 30 seconds"))
             }
             errors += client(hook["clientConfig"], path.child("clientConfig"))
             for key in ["namespaceSelector", "objectSelector"] {
@@ -91,7 +92,8 @@ enum ControlRules {
         let name = object.at("metadata", "name")?.string ?? ""
         if name != "\(version).\(group)" {
             errors.append(
-                .invalid("metadata.name", .string(name), "must be `spec.version+\".\"+spec.group`: \"\(version).\(group)\""))
+                .invalid(
+                    "metadata.name", .string(name), "must be `spec.version+\".\"+spec.group`: \"\(version).\(group)\""))
         }
         if version.isEmpty { errors.append(.required(path.child("version"))) }
         for key in ["groupPriorityMinimum", "versionPriority"] {

@@ -1,4 +1,4 @@
-// The rules of StatefulSets, DaemonSets and ReplicationControllers (pkg/apis/apps/validation, pkg/apis/core/validation).
+// The rules of StatefulSets, DaemonSets and ReplicationControllers (pkg/apis/{apps,core}/validation).
 
 enum SetRules {
     static func statefulSet(_ spec: JSON?) -> [FieldError] {
@@ -48,7 +48,8 @@ enum SetRules {
         let names = mutable.dropLast().map { "'\($0)'" }.joined(separator: ", ")
         return [
             .forbidden(
-                "spec", "updates to statefulset spec for fields other than \(names) and 'minReadySeconds' are forbidden")
+                "spec", "updates to statefulset spec for fields other than \(names) and 'minReadySeconds' are forbidden"
+            )
         ]
     }
 

@@ -55,7 +55,8 @@ enum StorageRules {
             if text == "/", spec?["persistentVolumeReclaimPolicy"] == "Recycle" {
                 errors.append(
                     .forbidden(
-                        path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"))
+                        path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'")
+                )
             }
         }
         if let local = spec?["local"] {
@@ -120,7 +121,8 @@ enum StorageRules {
             errors.append(
                 .forbidden(
                     "spec",
-                    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+                    "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+                        + "bound claims"
                 ))
         }
         return errors

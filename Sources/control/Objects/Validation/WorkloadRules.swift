@@ -16,7 +16,7 @@ enum WorkloadRules {
     }
 
     static func replicaSet(_ spec: JSON?) -> [FieldError] {
-        Rules.nonNegative(spec, ["replicas", "minReadySeconds"], "spec") 
+        Rules.nonNegative(spec, ["replicas", "minReadySeconds"], "spec")
             + selectorAndTemplate(spec, "spec", kind: "ReplicaSet")
     }
 
@@ -54,7 +54,8 @@ enum WorkloadRules {
                 selectorJSON["matchExpressions"]?.array?.isEmpty ?? true
             {
                 errors.append(
-                    .invalid(path.child("selector"), selectorJSON, "empty selector is invalid for \(kind.lowercased())"))
+                    .invalid(path.child("selector"), selectorJSON, "empty selector is invalid for \(kind.lowercased())")
+                )
             } else {
                 selector = try? LabelSelector(selectorJSON)
             }

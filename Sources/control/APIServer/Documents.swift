@@ -82,7 +82,8 @@ final class Documents: Sendable {
 
     private func openAPI(_ parts: [String], _ request: HTTPRequest) throws(APIStatus) -> HTTPResponse? {
         guard parts.count >= 2 else { return nil }
-        if parts == ["openapi", "v2"], Negotiation.wants(OpenAPIProtobuf.mediaType, request.headers) {
+        let protobuf = [OpenAPIProtobuf.mediaType, OpenAPIProtobuf.requestedMediaType]
+        if parts == ["openapi", "v2"], protobuf.contains(where: { Negotiation.wants($0, request.headers) }) {
             return answerBytes("openapi/v2#protobuf", request, type: OpenAPIProtobuf.mediaType) {
                 OpenAPIProtobuf.encode(OpenAPI.v2(self.registry, version: APIVersion.git))
             }

@@ -1,6 +1,5 @@
-// The v2 document in the protobuf form that kubectl and client-go ask for (application/com.github.proto-openapi.spec.v2
-// @v1.0+protobuf): they read nothing else at /openapi/v2, and need it to tell a kind that does not exist from a server
-// that cannot be asked.
+// The v2 document in the protobuf form that kubectl and client-go ask for: they read nothing else at /openapi/v2, and
+// need it to tell a kind that does not exist from a server that cannot be asked.
 //
 // The messages are those of gnostic's openapiv2/OpenAPIv2.proto; numbers below are its field numbers. Only what the
 // document made here contains is written. Values of extensions and defaults are texts of YAML, which JSON is.
@@ -8,7 +7,9 @@
 
 public enum OpenAPIProtobuf {
     /// The media type of the bytes.
-    public static let mediaType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    public static let mediaType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    /// What clients of Go ask for, though Go refuses to read it in an answer for its @.
+    public static let requestedMediaType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
     /// - Parameter document: what `OpenAPI.v2` makes.
     public static func encode(_ document: JSON) -> [UInt8] {

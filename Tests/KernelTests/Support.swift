@@ -47,7 +47,7 @@ struct Child: ~Copyable {
 
 /// Runs `body`, and fails instead of hanging when it does not end in time.
 func bounded<T: Sendable>(
-    _ limit: Duration = .seconds(20), _ body: @escaping @Sendable () async throws -> T
+    _ limit: Duration = .seconds(90), _ body: @escaping @Sendable () async throws -> T
 ) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
         group.addTask(operation: body)

@@ -86,13 +86,14 @@ extension CertificateAuthority {
                 if !extended.contains(known) { extended.append(known) }
             }
         }
-        let (usage, others) = (keyUsage, extended)
+        // An extension that names no usage is not one: Go's parser refuses the certificate.
+        let (usage, others) = (keyUsage == KeyUsage() ? nil : keyUsage, extended)
         do {
             return try issue(
                 subject: request.subject, publicKey: request.publicKey, from: now.seconds - 300, to: now.seconds + seconds,
                 extensions: Certificate.Extensions {
                     Critical(BasicConstraints.notCertificateAuthority)
-                    Critical(usage)
+                    if let usage { Critical(usage) }
                     if !others.isEmpty { try ExtendedKeyUsage(others) }
                     if !request.names.isEmpty { SubjectAlternativeNames(request.names) }
                 })

@@ -59,7 +59,8 @@ private struct SchemaWalk {
             if let position = Self.badBase64(text) {
                 throw TypeMismatch(description: "illegal base64 data at input byte \(position)")
             }
-        case (.time, .string(let text)), (.microTime, .string(let text)): try checkTime(text, type)
+        case (.time, .string(let text)), (.microTime, .string(let text)):
+            value = .string(try canonicalTime(text, type))
         case (.time, _), (.microTime, _):
             throw TypeMismatch(
                 description: "json: cannot unmarshal \(Self.goName(value)) into Go value of type string")
@@ -134,8 +135,9 @@ private struct SchemaWalk {
 
     // MARK: Scalars with a syntax
 
-    private func checkTime(_ text: String, _ type: FieldType) throws(TypeMismatch) {
-        if Timestamp(rfc3339: text) != nil { return }
+    /// A time as Kubernetes writes it, in UTC: some clients send back what they read with another offset.
+    private func canonicalTime(_ text: String, _ type: FieldType) throws(TypeMismatch) -> String {
+        if let time = Timestamp(rfc3339: text) { return type == .time ? time.rfc3339 : time.rfc3339Micro }
         let layout = type == .time ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00"
         throw TypeMismatch(
             description: "parsing time \(Quote.go(text)) as \"\(layout)\": "

@@ -131,7 +131,7 @@ struct ControlPlane: Sendable {
             ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
             resourceOfKind: Dictionary(
                 Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
-            rootCA: authority.certificatePEM, logger: logs("controllers"))
+            directory: server.directory, rootCA: authority.certificatePEM, logger: logs("controllers"))
         context.tokenMinter = SecretTokens(server: server, authorityPEM: authority.certificatePEM)
         context.certificateSigner = AuthoritySigner(authority: authority)
         return context

@@ -42,7 +42,7 @@ struct Cluster: Sendable {
             ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
             resourceOfKind: Dictionary(
                 Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
-            rootCA: "test CA", logger: logger)
+            directory: server.directory, rootCA: "test CA", logger: logger)
         let scheduler = Scheduler(client: server.client, informers: informers, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await server.run() }

@@ -24,6 +24,7 @@ final class APICore: Sendable {
     let tokens: ServiceAccountTokens
     let authorization = Authorization()
     let nodeGraph = NodeGraph()
+    let customResources = CustomResources()
     private let current: Mutex<Served>
     /// Held while changes go into the caches and while the set of caches changes: no change falls between.
     private let applying = Mutex(())
@@ -73,15 +74,12 @@ final class APICore: Sendable {
         // A store that cannot tell its history just makes watchers start over.
         let known = (try? await store.changes(after: floor)) ?? []
         for change in known { history[change.key.resource, default: []].append(change) }
+        // Custom resources come from their definitions, so those are looked at before other objects find their caches.
+        serve { customResources.begin($0, objects, group, logger) }
         let byStorage = served.byStorage
         var loaded: [String: [CachedObject]] = [:]
         for object in objects {
-            guard let cache = byStorage[object.key.resource] else {
-                logger.warning(
-                    "stored object of a resource that is not served; it stays in the store",
-                    metadata: ["key": "\(object.key)"])
-                continue
-            }
+            guard let cache = byStorage[object.key.resource] else { continue }
             guard let tree = try? JSON.parse(object.bytes) else {
                 throw .corrupt(path: "store", detail: "the value of \(object.key) is not JSON")
             }
@@ -144,7 +142,8 @@ final class APICore: Sendable {
 
     func cache(_ declaration: ResourceDeclaration) throws(APIStatus) -> WatchCache {
         if let cache = served.cache(declaration.storage) { return cache }
-        throw .methodNotAllowed(declaration.id, "get")
+        // A custom resource may have gone since the request began.
+        throw declaration.custom == nil ? .methodNotAllowed(declaration.id, "get") : .noSuchResource
     }
 
     func object(_ declaration: ResourceDeclaration, _ key: ObjectKey) throws(APIStatus) -> CachedObject {
@@ -173,6 +172,8 @@ final class APICore: Sendable {
     // MARK: - Committing
 
     /// "pods", "apps/deployments": the store's name of a resource.
+    static let definitionStore = storeName(.customResourceDefinitions)
+
     static func storeName(_ id: ResourceID) -> String { id.group.isEmpty ? id.resource : "\(id.group)/\(id.resource)" }
 
     func storeKey(_ declaration: ResourceDeclaration, _ key: ObjectKey) -> StoreKey {
@@ -207,7 +208,10 @@ final class APICore: Sendable {
         }
         let revision = try await store.commit(
             Write(key: storeKey, precondition: precondition, value: value, durability: durability))
-        if isView { return Stored(unstored: tree, revision: revision) }
+        if isView {
+            // Another version of a custom resource may lose fields that the stored version does not have.
+            return Stored(unstored: declaration.custom == nil ? tree : declaration.shown(stored), revision: revision)
+        }
         return Stored(value: value, revision: revision, tree: tree)
     }
 

@@ -48,15 +48,17 @@ public final class APIServer: HTTPHandler {
     public func open() async throws {
         try await core.open()
         try core.authorization.follow(core)
+        await core.customResources.settle(core)
         try await Bootstrap.run(core)
         core.finishBootstrap()
     }
 
     /// The upkeep of caches and watches: about once a minute, old changes are forgotten and quiet watches get a
-    /// bookmark; and of the statuses of ResourceQuotas. Returns when cancelled.
+    /// bookmark; and of the statuses of ResourceQuotas; deletions of custom resources go on. Returns when cancelled.
     public func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { [core] in await QuotaStatus.run(core) }
+            group.addTask { [core] in await core.customResources.run(core) }
             while !Task.isCancelled {
                 try? await Task.sleep(for: .seconds(60))
                 core.tick()
@@ -74,6 +76,9 @@ public final class APIServer: HTTPHandler {
         claims.isLegacy = true
         return try core.tokens.issue(claims)
     }
+
+    /// The custom resources that are served, for controllers that must see every kind.
+    public var directory: any ResourceDirectory { ServedDirectory(core: core) }
 
     /// Adds a named check to /readyz and /healthz (and /livez).
     public func addHealthCheck(_ check: HealthCheck) { front.health.add(check) }

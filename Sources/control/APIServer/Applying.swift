@@ -31,7 +31,9 @@ extension APICore {
             let isThere = try cache(declaration).object(namespace: key.namespace, name: key.name) != nil
             do throws(APIStatus) {
                 if isThere || subresource != nil {
-                    return (try await apply(declaration, key, target, config, options), false)
+                    let stored = try await apply(declaration, key, target, config, options)
+                    if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
+                    return (stored, false)
                 }
                 return (try await create(declaration, key, applying: config, options), true)
             } catch {
@@ -58,13 +60,13 @@ extension APICore {
                     FieldPath("spec.replicas"), .int(replicas), "must be greater than or equal to 0")
                 throw .invalid(subresource.kind, key.name, [error])
             }
-            config.set("spec", "replicas", to: .int(replicas))
+            config.set(declaration.custom?.scale?.replicas ?? ["spec", "replicas"], to: .int(replicas))
         }
         config.set("metadata", "resourceVersion", to: scale.at("metadata", "resourceVersion"))
         var options = options
         options.tracksOwners = false
         options.duplicates = []
-        return ScaleView.scale(
+        return declaration.scale(
             of: try await apply(declaration, key, .subresource("scale"), config, options).tree)
     }
 

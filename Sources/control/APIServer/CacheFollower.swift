@@ -26,7 +26,7 @@ final class CacheFollower: WatchReceiver {
         var position = revision
         while true {
             switch cache.resume(self, after: position, limit: 1024, ready: {}) {
-            case .live: return
+            case .live, .ended: return
             case .behind(let events):
                 for event in events { take(event) { event.object?.tree() ?? .null } }
                 position = events.last?.revision ?? position

@@ -39,6 +39,7 @@ final class ClientWatcher: WatchReceiver {
             let from = position.withLock { $0 }
             switch cache.resume(self, after: from, limit: 1024, ready: {}) {
             case .live: return
+            case .ended: return continuation.finish()
             case .behind(let events):
                 for event in events {
                     position.withLock { $0 = event.revision }

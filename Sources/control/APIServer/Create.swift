@@ -13,6 +13,12 @@ extension APICore {
     func create(
         _ declaration: ResourceDeclaration, namespace: String?, _ body: JSON, _ options: WriteOptions
     ) async throws(APIStatus) -> Stored {
+        if let custom = declaration.custom, custom.isTerminating {
+            throw APIStatus(
+                code: 405, reason: .methodNotAllowed,
+                message: "create not allowed while custom resource definition is terminating",
+                details: APIStatus.Details(group: declaration.id.group, kind: declaration.id.resource))
+        }
         let decoded = try declaration.decode(body, duplicates: options.duplicates, validation: options.validation)
         options.warnings.add(decoded.warnings)
         var object = decoded.object
@@ -59,6 +65,8 @@ extension APICore {
         } catch {
             throw failure(error, declaration, key.name)
         }
+        // Served before the answer, so that the client's next request finds the resource.
+        if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
         // Made here and not by a controller, so that a pod may follow its namespace at once.
         if declaration.id == .namespaces, isBootstrapped {
             try await Bootstrap.defaultServiceAccount(self, namespace: key.name)

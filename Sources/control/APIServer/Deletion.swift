@@ -28,7 +28,11 @@ enum Deletion: Equatable, Sendable {
     ) -> Deletion {
         let metadata = object["metadata"]
         let finalizers = metadata?["finalizers"]?.strings ?? []
-        let wanted = self.finalizers(finalizers, declaration, options)
+        var wanted = self.finalizers(finalizers, declaration, options)
+        if declaration.id == .customResourceDefinitions, metadata?["deletionTimestamp"]?.string == nil {
+            // Its objects go first; the finalizer is lifted when they are gone (CustomResources).
+            wanted = wanted.filter { $0 != CustomDefinition.cleanup } + [CustomDefinition.cleanup]
+        }
         let waits = !wanted.isEmpty || !namespaceFinalizers(object, declaration).isEmpty
         // A negative period means the shortest one that is one.
         let requested = options.gracePeriodSeconds.map { $0 < 0 ? 1 : Int64($0) }
@@ -115,6 +119,7 @@ extension APICore {
                 case .alreadyGoing: return Deleted(object: Stored(current, tree: old), isGone: false)
                 case .mark(let marked):
                     let stored = try await put(declaration, key, marked, .revision(current.revision))
+                    if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
                     return Deleted(object: stored, isGone: false)
                 case .remove:
                     let revision = try await remove(declaration, key, .revision(current.revision))

@@ -23,6 +23,22 @@ final class Documents: Sendable {
         self.serverAddress = serverAddress
     }
 
+    /// For a registry in which only `changed` groups differ: OpenAPI documents of the others are kept, which is most of
+    /// the work.
+    init(_ registry: Registry, after old: Documents, changed: Set<String>) {
+        self.registry = registry
+        serverAddress = old.serverAddress
+        var kept: [String: Made] = [:]
+        let known = old.made.withLock { $0 }
+        for group in registry.groups where !changed.contains(group.name) {
+            for version in group.versions {
+                let name = "openapi/v3/" + OpenAPI.v3Path(group.name, version)
+                kept[name] = known[name]
+            }
+        }
+        made.withLock { $0 = kept }
+    }
+
     /// nil when the path is none of them.
     func reply(_ path: String, _ request: HTTPRequest) throws(APIStatus) -> HTTPResponse? {
         let parts = path.split(separator: "/").map { RequestInfo.decode($0) }
@@ -93,12 +109,13 @@ final class Documents: Sendable {
         case "v2" where parts.count == 2:
             return answer("openapi/v2", request) { OpenAPI.v2(self.registry, version: APIVersion.git) }
         case "v3" where parts.count == 2:
-            makeV3()
-            return answer("openapi/v3", request) { [:] }
+            return answer("openapi/v3", request) { self.v3Index }
         case "v3":
-            makeV3()
             let path = parts[2...].joined(separator: "/")
-            guard let document = made.withLock({ $0["openapi/v3/" + path] }) else { return nil }
+            guard
+                let (group, version) = groupVersions.first(where: { OpenAPI.v3Path($0.0, $0.1) == path })
+            else { return nil }
+            let document = v3(group, version)
             let wanted = request.query.first { $0.0 == "hash" }?.1
             if let wanted, "\"\(wanted)\"" != document.etag {
                 // The schema has changed since the index was read.
@@ -113,16 +130,28 @@ final class Documents: Sendable {
         }
     }
 
-    private func makeV3() {
-        if made.withLock({ $0["openapi/v3"] != nil }) { return }
-        let documents = OpenAPI.v3(registry, version: APIVersion.git)
-        let index = OpenAPI.v3Index(documents).encode()
-        made.withLock { made in
-            for document in documents {
-                made["openapi/v3/" + document.path] = Made(bytes: document.bytes, etag: "\"\(document.hash)\"")
-            }
-            made["openapi/v3"] = Made(bytes: index, etag: Documents.etag(index))
+    private var groupVersions: [(String, String)] {
+        registry.groups.flatMap { group in group.versions.map { (group.name, $0) } }
+    }
+
+    private var v3Index: JSON {
+        var paths = JSONObject()
+        for (group, version) in groupVersions {
+            let path = OpenAPI.v3Path(group, version)
+            let hash = v3(group, version).etag.filter { $0 != "\"" }
+            paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(hash)")]
         }
+        return ["paths": .object(paths)]
+    }
+
+    /// The document of one group version, made when it is first asked for.
+    private func v3(_ group: String, _ version: String) -> Made {
+        let name = "openapi/v3/" + OpenAPI.v3Path(group, version)
+        if let known = made.withLock({ $0[name] }) { return known }
+        let document = OpenAPI.v3(registry, group: group, groupVersion: version, version: APIVersion.git)
+        let fresh = Made(bytes: document.bytes, etag: "\"\(document.hash)\"")
+        made.withLock { $0[name] = fresh }
+        return fresh
     }
 
     // MARK: - Sending

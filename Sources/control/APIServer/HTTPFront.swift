@@ -101,6 +101,7 @@ struct HTTPFront: Sendable {
             return .response(Responses.noSuchPath)
         }
         guard let verb else { throw Responses.methodNotAllowed }
+        if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
         let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
         let call = Call(
             request: request, path: path, declaration: declaration, query: query, user: user,
@@ -143,7 +144,8 @@ struct HTTPFront: Sendable {
         case ("eviction", .create): return try evict(call)
         case ("token", .create): return try token(call)
         case ("scale", .get):
-            let scale = ScaleView.scale(of: try core.object(call.declaration, call.key).tree())
+            let scale = call.declaration.scale(
+                of: call.declaration.shown(try core.object(call.declaration, call.key).tree()))
             return .response(Responses.json(200, scale, call.negotiated))
         case ("scale", .update), ("scale", .patch): return try scale(call, verb)
         default: break

@@ -42,7 +42,7 @@ struct ObjectViews: Sendable {
     func table(_ trees: [JSON], metadata: JSON, include: IncludeObject, columns: Bool = true) -> JSON {
         let now = Timestamp.now()
         let rows: [JSON] = trees.map { tree in
-            var row: JSON = ["cells": .array(TableRow.cells(for: declaration.gvk, tree, now: now))]
+            var row: JSON = ["cells": .array(declaration.cells(tree, now: now))]
             switch include {
             case .none: row["object"] = .null
             case .metadata: row["object"] = ObjectViews.metadata(tree)

@@ -9,20 +9,25 @@ internal import Objects
 final class Served: Sendable {
     let registry: Registry
     let documents: Documents
-    /// By the resource whose objects are stored.
+    /// By the resource whose objects are stored. A custom resource's cache is found under each of its versions, so
+    /// that a request that began before its storage version changed still finds it.
     private let caches: [ResourceID: WatchCache]
     /// By the store's name of the resource.
     let byStorage: [String: WatchCache]
 
     /// - Parameter caches: one for each stored resource of the registry, by the store's name.
-    init(registry: Registry, documents: Documents, byStorage: [String: WatchCache]) {
+    /// - Parameter hidden: stored resources that the registry may lack, because their version is not served.
+    init(
+        registry: Registry, documents: Documents, byStorage: [String: WatchCache], hidden: [ResourceDeclaration] = []
+    ) {
         self.registry = registry
         self.documents = documents
         self.byStorage = byStorage
         var caches: [ResourceID: WatchCache] = [:]
-        for declaration in registry.declarations where declaration.isStored {
+        for declaration in registry.declarations + hidden where declaration.isStored {
             guard let cache = byStorage[APICore.storeName(declaration.storage)] else { continue }
             caches[declaration.storage] = cache
+            if declaration.custom != nil { caches[declaration.id] = cache }
         }
         self.caches = caches
     }

@@ -155,7 +155,7 @@ final class StreamWatcher: WatchReceiver {
                     switch resume(position, limit: 256) {
                     case .live: return
                     case .behind(let events): try await send(events)
-                    case .tooOld, .future: return
+                    case .ended, .tooOld, .future: return
                     }
                 }
             } catch {
@@ -182,6 +182,7 @@ final class StreamWatcher: WatchReceiver {
         }
         switch result {
         case .tooOld(let floor): fail(.tooOldResourceVersion(position, oldest: floor))
+        case .ended: finish()
         case .future(let current): fail(.tooLargeResourceVersion(position, current: current))
         case .live where state.withLock({ $0.phase == .closed }): cache.remove(self)
         default: break
@@ -230,8 +231,11 @@ final class StreamWatcher: WatchReceiver {
         finish()
     }
 
-    /// A watch that is pumping finds the cache closed.
-    func end() { finish() }
+    /// A watch that is pumping goes on until it has written everything, and finds the cache closed then.
+    func end() {
+        guard state.withLock({ $0.phase == .live }) else { return }
+        finish()
+    }
 
     /// The time is up: the client, told how far it is, comes back from there.
     private func expire() {

@@ -17,7 +17,7 @@ extension APICore {
         let stored = try await modify(declaration, key, target: .subresource("scale"), options) {
             old throws(APIStatus) in
             let wanted = try declaration.decode(
-                try make(ScaleView.scale(of: old)), subresource: subresource, duplicates: options.duplicates,
+                try make(declaration.scale(of: old)), subresource: subresource, duplicates: options.duplicates,
                 validation: options.validation
             ).object
             let name = wanted.at("metadata", "name")?.string ?? ""
@@ -31,13 +31,13 @@ extension APICore {
                 throw .invalid(subresource.kind, key.name, [error])
             }
             var object = old
-            object.set("spec", "replicas", to: .int(replicas))
+            object.set(declaration.custom?.scale?.replicas ?? ["spec", "replicas"], to: .int(replicas))
             // A version in the Scale is the object's: a precondition.
             object.set(
                 "metadata", "resourceVersion", to: APICore.version(of: wanted).map { .string($0) })
             return object
         }
-        return ScaleView.scale(of: stored.tree)
+        return declaration.scale(of: stored.tree)
     }
 
     func patchScale(

@@ -35,6 +35,7 @@ extension APICore {
         let stored = try await modify(declaration, key, target: WriteTarget(subresource), options) { _ in
             decoded.object
         }
+        if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
         return (stored, false)
     }
 
@@ -43,13 +44,19 @@ extension APICore {
         _ declaration: ResourceDeclaration, _ key: ObjectKey, subresource: String?, _ type: PatchType, _ body: JSON,
         _ options: WriteOptions
     ) async throws(APIStatus) -> Stored {
-        try await modify(declaration, key, target: WriteTarget(subresource), options) { old throws(APIStatus) in
+        if type == .strategic, declaration.custom != nil {
+            throw .unsupportedMediaType(accepted: [PatchType.json, .merge, .apply].map(\.rawValue))
+        }
+        let stored = try await modify(declaration, key, target: WriteTarget(subresource), options) {
+            old throws(APIStatus) in
             let patched = try Patching.apply(type, body, to: old, declaration.schema)
             let decoded = try declaration.decode(
                 patched, duplicates: options.duplicates, validation: options.validation)
             options.warnings.add(decoded.warnings)
             return decoded.object
         }
+        if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
+        return stored
     }
 
     /// Changes an object by a function of its current state.

@@ -88,9 +88,17 @@ final class WatchCache: Sendable {
         selectable = SelectableFields(declaration.strategy)
     }
 
-    /// An object as this cache holds it.
+    /// An object as this cache holds it. What was stored under another version or schema of a custom resource is
+    /// brought to the present one here, once, so that reads need not look.
     func object(_ key: StoreKey, revision: UInt64, value: EncodedObject, tree: JSON) -> CachedObject {
-        CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
+        var value = value
+        var tree = tree
+        if let custom = declaration.custom, custom.refresh(&tree),
+            let (prefix, suffix) = tree.encodeSplit(at: ["metadata", "resourceVersion"])
+        {
+            value = EncodedObject(prefix: prefix, suffix: suffix)
+        }
+        return CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
     }
 
     // MARK: - Writing (store's opener and writer thread)
@@ -117,6 +125,8 @@ final class WatchCache: Sendable {
             if parsed == nil { parsed = try? JSON.parse(change.bytes) }
             object = self.object(
                 change.key, revision: change.revision, value: change.value, tree: parsed ?? .null)
+            // Brought to another shape: the tree at hand is not that of the object.
+            if declaration.custom != nil, object?.value != change.value { parsed = nil }
         }
         let fresh = object
         let key = CachedObject.tableKey(namespace: change.key.namespace, name: change.key.name)
@@ -219,6 +229,8 @@ final class WatchCache: Sendable {
         case behind([CacheEvent])
         /// Nothing is missing: `ready` was called, within the lock, and the receiver is subscribed.
         case live
+        /// Nothing is missing and nothing will come: the cache was closed.
+        case ended
         case tooOld(floor: UInt64)
         case future(current: UInt64)
     }
@@ -230,11 +242,12 @@ final class WatchCache: Sendable {
         return state.withLock { state in
             let current = max(applied, state.last)
             if position > current { return .future(current: current) }
-            if position < state.floor || state.isClosed { return .tooOld(floor: state.floor) }
+            if position < state.floor { return .tooOld(floor: state.floor) }
             if let last = state.ring.last, last.revision > position {
                 let start = firstIndex(state.ring, after: position)
                 return .behind(Array(state.ring[start..<min(start + limit, state.ring.count)]))
             }
+            if state.isClosed { return .ended }
             if state.receivers[receiver.scope]?.contains(where: { $0 === receiver }) != true {
                 state.receivers[receiver.scope, default: []].append(receiver)
             }
@@ -243,7 +256,10 @@ final class WatchCache: Sendable {
         }
     }
 
-    /// Ends every watch; later ones are told to start over.
+    /// The revision of the last change in here.
+    var lastRevision: UInt64 { state.withLock { $0.last } }
+
+    /// Ends every watch that has been given everything; others end when they have.
     func close() {
         let receivers = state.withLock { state in
             state.isClosed = true

@@ -20,6 +20,7 @@ public final class Informer: Sendable {
         var synced = false
         var waiting: [CheckedContinuation<Void, Never>] = []
         var handlers: [Handler] = []
+        var isStopped = false
     }
 
     public let resource: ResourceID
@@ -77,11 +78,25 @@ public final class Informer: Sendable {
         }
     }
 
-    /// Lists and watches until the task is cancelled.
+    /// `run` returns when its present watch ends, which it does when its resource goes; whoever waits for the first
+    /// list waits no longer.
+    public func stop() {
+        let waiting = state.withLock { state in
+            state.isStopped = true
+            state.synced = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    private var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    /// Lists and watches until the task is cancelled or the informer stopped.
     public func run() async {
         var backoff = Duration.milliseconds(50)
         var needsList = true
-        while !Task.isCancelled {
+        while !Task.isCancelled, !isStopped {
             do {
                 if needsList {
                     try await relist()
@@ -100,6 +115,7 @@ public final class Informer: Sendable {
             } catch is CancellationError {
                 return
             } catch {
+                if isStopped { return }
                 logger.warning(
                     "watch broke, resuming", metadata: ["resource": "\(resource)", "error": "\(error)"])
             }

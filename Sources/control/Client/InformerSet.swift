@@ -34,6 +34,11 @@ public final class InformerSet: Sendable {
         }
     }
 
+    /// Ends and forgets the informer of a resource that is gone; one asked for later starts anew.
+    public func remove(_ resource: ResourceID) {
+        state.withLock { $0.informers.removeValue(forKey: resource) }?.stop()
+    }
+
     /// Runs every informer, those asked for later too, until the task is cancelled.
     public func run() async {
         let (stream, continuation) = AsyncStream<Informer>.makeStream()

@@ -18,6 +18,8 @@ public struct ControllerContext: Sendable {
     public let ownableResources: [ResourceID]
     /// The resource of an owner reference's `apiVersion/kind`.
     public let resourceOfKind: [String: ResourceID]
+    /// Custom resources, which come and go; nil when there is no way to know them.
+    public let directory: (any ResourceDirectory)?
     /// PEM of the CA that pods check the API server with; empty when it serves without TLS.
     public let rootCA: String
     public let logger: Logger
@@ -28,14 +30,15 @@ public struct ControllerContext: Sendable {
 
     public init(
         client: any APIClient, informers: InformerSet, namespacedResources: [ResourceID],
-        ownableResources: [ResourceID], resourceOfKind: [String: ResourceID], rootCA: String = "",
-        logger: Logger
+        ownableResources: [ResourceID], resourceOfKind: [String: ResourceID],
+        directory: (any ResourceDirectory)? = nil, rootCA: String = "", logger: Logger
     ) {
         self.client = client
         self.informers = informers
         self.namespacedResources = namespacedResources
         self.ownableResources = ownableResources
         self.resourceOfKind = resourceOfKind
+        self.directory = directory
         self.rootCA = rootCA
         self.logger = logger
     }

@@ -16,7 +16,9 @@ struct GarbageCollector: Controller {
     static let name = "garbage-collector"
 
     private let client: any APIClient
-    private let informers: [(ResourceID, Informer)]
+    private let set: InformerSet
+    private let builtIn: [ResourceID]
+    private let directory: (any ResourceDirectory)?
     private let resourceOfKind: [String: ResourceID]
     private let queue: WorkQueue<String>
     private let graph = Shared()
@@ -29,18 +31,45 @@ struct GarbageCollector: Controller {
 
     init(_ context: ControllerContext) {
         client = context.client
-        informers = context.ownableResources.map { ($0, context.informers.informer($0)) }
+        set = context.informers
+        builtIn = context.ownableResources
+        for resource in builtIn { _ = set.informer(resource) }
+        directory = context.directory
         resourceOfKind = context.resourceOfKind
         queue = WorkQueue(Self.name, logger: context.logger)
         logger = context.logger
     }
 
     func run() async {
-        for (resource, informer) in informers {
-            informer.onChange { _, old, new in changed(resource, old, new) }
+        for resource in builtIn { set.informer(resource).onChange { _, old, new in changed(resource, old, new) } }
+        for resource in builtIn { await set.informer(resource).waitForSync() }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await followCustomResources() }
+            await queue.run(workers: 4, reconcile)
+            group.cancelAll()
         }
-        for (_, informer) in informers { await informer.waitForSync() }
-        await queue.run(workers: 4, reconcile)
+    }
+
+    /// Custom resources have informers while their definitions are there.
+    private func followCustomResources() async {
+        guard let directory else { return }
+        var followed: Set<ResourceID> = []
+        for await _ in directory.changes() {
+            let present = Set(directory.customResources.map(\.resource))
+            for resource in followed.subtracting(present) {
+                set.remove(resource)
+                graph.value.withLock { $0.remove(all: resource) }
+            }
+            for resource in present.subtracting(followed) {
+                set.informer(resource).onChange { _, old, new in changed(resource, old, new) }
+            }
+            followed = present
+        }
+    }
+
+    private func resource(apiVersion: String, kind: String) -> ResourceID? {
+        if let known = resourceOfKind["\(apiVersion)/\(kind)"] { return known }
+        return directory?.customResources.first { $0.matches(apiVersion: apiVersion, kind: kind) }?.resource
     }
 
     private func changed(_ resource: ResourceID, _ old: JSON?, _ new: JSON?) {
@@ -82,8 +111,15 @@ struct GarbageCollector: Controller {
     private func allDependents(of node: OwnerGraph.Node) async throws(APIStatus) -> [OwnerGraph.Node] {
         let uid = node.id.uid
         let namespace = node.id.key.namespace
-        for (resource, _) in informers {
-            let list = try await client.list(resource, namespace: namespace.isEmpty ? nil : namespace)
+        for resource in builtIn + (directory?.customResources.map(\.resource) ?? []) {
+            let list: ObjectList
+            do throws(APIStatus) {
+                list = try await client.list(resource, namespace: namespace.isEmpty ? nil : namespace)
+            } catch {
+                // A custom resource went meanwhile, its objects with it.
+                if error.code == 404 { continue }
+                throw error
+            }
             let owned = list.items.filter { object in
                 (object.at("metadata", "ownerReferences")?.array ?? []).contains { $0["uid"]?.string == uid }
             }
@@ -125,7 +161,7 @@ struct GarbageCollector: Controller {
 
     private func exists(_ owner: OwnerGraph.Owner, for node: OwnerGraph.Node) async throws(APIStatus) -> Bool {
         if graph.value.withLock({ $0.nodes[owner.uid] != nil }) { return true }
-        guard let resource = resourceOfKind["\(owner.apiVersion)/\(owner.kind)"] else {
+        guard let resource = resource(apiVersion: owner.apiVersion, kind: owner.kind) else {
             // A kind nobody serves may come back; nothing is deleted on a guess.
             logger.warning(
                 "owner of unknown kind", metadata: ["object": "\(node.id)", "owner": "\(owner.apiVersion) \(owner.kind)"])

@@ -60,5 +60,10 @@ struct OwnerGraph {
         }
     }
 
+    /// Forgets every object of a resource that is gone.
+    mutating func remove(all resource: ResourceID) {
+        for uid in nodes.values.filter({ $0.id.resource == resource }).map(\.id.uid) { remove(uid) }
+    }
+
     func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).sorted().compactMap { nodes[$0] } }
 }

@@ -13,15 +13,16 @@ struct NamespaceController: Controller {
 
     private let client: any APIClient
     private let namespaces: Informer
-    private let resources: [ResourceID]
+    private let builtIn: [ResourceID]
+    private let directory: (any ResourceDirectory)?
     private let queue: WorkQueue<String>
     private let informers: InformerSet
 
     init(_ context: ControllerContext) {
         client = context.client
         namespaces = context.informers.informer(.namespaces)
-        // Events last: the deletions themselves still write some.
-        resources = context.namespacedResources.filter { $0 != .events } + [.events]
+        builtIn = context.namespacedResources.filter { $0 != .events }
+        directory = context.directory
         informers = context.informers
         queue = WorkQueue(Self.name, logger: context.logger)
     }
@@ -47,7 +48,9 @@ struct NamespaceController: Controller {
             namespace["metadata"]?["deletionTimestamp"] != nil
         else { return .done }
         var remaining: [(ResourceID, [JSON])] = []
-        for resource in resources {
+        let custom = (directory?.customResources ?? []).filter(\.isNamespaced).map(\.resource)
+        // Events last: the deletions themselves still write some.
+        for resource in builtIn + custom + [.events] {
             let left = try await empty(resource, of: name)
             if !left.isEmpty { remaining.append((resource, left)) }
         }
@@ -60,15 +63,24 @@ struct NamespaceController: Controller {
 
     /// Deletes all objects of a resource in the namespace; returns those that stay for now (graceful or finalized).
     private func empty(_ resource: ResourceID, of namespace: String) async throws(APIStatus) -> [JSON] {
-        for object in try await client.list(resource, namespace: namespace).items
-        where object["metadata"]?["deletionTimestamp"] == nil {
+        for object in try await list(resource, namespace) where object["metadata"]?["deletionTimestamp"] == nil {
             do throws(APIStatus) {
                 try await client.delete(resource, ObjectKey(object))
             } catch where error.code == 404 {
                 continue
             }
         }
-        return try await client.list(resource, namespace: namespace).items
+        return try await list(resource, namespace)
+    }
+
+    /// A custom resource may go meanwhile, its objects with it.
+    private func list(_ resource: ResourceID, _ namespace: String) async throws(APIStatus) -> [JSON] {
+        do throws(APIStatus) {
+            return try await client.list(resource, namespace: namespace).items
+        } catch {
+            if error.code == 404 { return [] }
+            throw error
+        }
     }
 
     private func finalize(_ name: String) async throws -> Outcome {

@@ -19,14 +19,20 @@ public enum OpenAPI {
     /// - Parameter version: of the server, "v1.36.1".
     public static func v3(_ registry: Registry, version: String) -> [Document] {
         registry.groups.flatMap { group in
-            group.versions.map { groupVersion in
-                let path = group.name.isEmpty ? "api/\(groupVersion)" : "apis/\(group.name)/\(groupVersion)"
-                let bytes = document(registry, group.name, groupVersion, version).encode()
-                var hash = Fingerprint()
-                hash.add(bytes)
-                return Document(path: path, bytes: bytes, hash: hash.hex)
-            }
+            group.versions.map { v3(registry, group: group.name, groupVersion: $0, version: version) }
         }
+    }
+
+    /// The document of one group version.
+    public static func v3(_ registry: Registry, group: String, groupVersion: String, version: String) -> Document {
+        let bytes = document(registry, group, groupVersion, version).encode()
+        var hash = Fingerprint()
+        hash.add(bytes)
+        return Document(path: v3Path(group, groupVersion), bytes: bytes, hash: hash.hex)
+    }
+
+    public static func v3Path(_ group: String, _ groupVersion: String) -> String {
+        group.isEmpty ? "api/\(groupVersion)" : "apis/\(group)/\(groupVersion)"
     }
 
     /// `/openapi/v3`
@@ -84,11 +90,17 @@ struct SchemaWriter {
     private var pending: [(SchemaCatalog, Int)] = []
     private var scalars: Set<String> = []
     private let kinds: [String: [GroupVersionKind]]
+    /// Custom resources by the names of their definitions.
+    let customs: [String: CustomResource]
 
     init(registry: Registry, prefix: String, isV2: Bool) {
         self.registry = registry
         self.prefix = prefix
         self.isV2 = isV2
+        customs = Dictionary(
+            registry.declarations.compactMap { declaration in
+                declaration.custom.map { (declaration.schema.openAPIName, $0) }
+            }, uniquingKeysWith: { first, _ in first })
         kinds = Self.kinds(registry)
     }
 
@@ -120,7 +132,7 @@ struct SchemaWriter {
                 "kind": string("meta.v1.ObjectMeta", "kind"),
                 "items": ["type": "array", "items": reference(declaration.schema)],
             ]
-            if let metadata = declaration.schema.catalog.schema("meta.v1.ListMeta") {
+            if let metadata = Declarations.builtIn.catalog.schema("meta.v1.ListMeta") {
                 properties["metadata"] = reference(metadata)
             }
             written[name] = [
@@ -147,10 +159,19 @@ struct SchemaWriter {
         while let (catalog, index) = pending.popLast() {
             let definition = catalog.definitions[index]
             guard written[definition.openAPIName] == nil else { continue }
-            written[definition.openAPIName] = write(definition, catalog)
+            if let custom = customs[definition.openAPIName] {
+                written[definition.openAPIName] = write(custom)
+            } else {
+                written[definition.openAPIName] = write(definition, catalog)
+            }
         }
         for name in scalars { written[name] = Self.scalarSchema(name, isV2: isV2) }
         return written
+    }
+
+    private mutating func write(_ custom: CustomResource) -> JSON {
+        let metadata = Declarations.builtIn.catalog.schema("meta.v1.ObjectMeta").map { reference($0) } ?? [:]
+        return custom.openAPI(metadata: metadata, isV2: isV2)
     }
 
     private mutating func write(_ definition: SchemaDefinition, _ catalog: SchemaCatalog) -> JSON {

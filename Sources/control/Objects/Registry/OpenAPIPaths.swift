@@ -108,7 +108,10 @@ enum OpenAPIPaths {
             ],
         ]
         if ["create", "update", "patch"].contains(verb) {
-            let types = verb == "patch" ? patchTypes : ["application/json", "application/yaml"]
+            // Strategic merge needs what only built-in kinds declare.
+            let isCustom = schemas.customs[schema.openAPIName] != nil
+            let patches = isCustom ? Array(patchTypes.dropLast()) : patchTypes
+            let types = verb == "patch" ? patches : ["application/json", "application/yaml"]
             let given: JSON = verb == "patch" ? ["type": "object"] : body
             if schemas.isV2 {
                 parameters.append(["name": "body", "in": "body", "required": .bool(true), "schema": given])

@@ -64,7 +64,7 @@ public struct Registry: Sendable {
         ResourceDeclaration(
             .validatingAdmissionPolicyBindings, strategy: AdmissionPolicyBindingStrategy(isMutating: false)),
         ResourceDeclaration(.validatingWebhookConfigurations, strategy: WebhookStrategy(isMutating: false)),
-        ResourceDeclaration(.customResourceDefinitions),
+        ResourceDeclaration(.customResourceDefinitions, strategy: DefinitionStrategy()),
         ResourceDeclaration(.priorityClasses, strategy: PriorityClassStrategy()),
         ResourceDeclaration(.leases, strategy: LeaseStrategy()),
         ResourceDeclaration(.runtimeClasses, strategy: RuntimeClassStrategy()),
@@ -108,6 +108,7 @@ public struct Registry: Sendable {
                 result.append((id.group, [id.version]))
             }
         }
+        for index in result.indices { result[index].versions.sort { CustomDefinition.rank($0, before: $1) } }
         return result.filter { $0.name.isEmpty } + result.filter { !$0.name.isEmpty }
     }
 

@@ -46,10 +46,13 @@ public struct ResourceDeclaration: Sendable {
     /// The resource whose stored objects these are; differs from `id` for another view of the same objects
     /// (events.k8s.io events are core events).
     public let storage: ResourceID
+    /// Set for a version of a custom resource.
+    public let custom: CustomResource?
+    let customListKind: String?
 
     public var gvk: GroupVersionKind { GroupVersionKind(group: id.group, version: id.version, kind: kind) }
     /// "PodList"
-    public var listKind: String { kind + "List" }
+    public var listKind: String { customListKind ?? kind + "List" }
 
     /// The object has a status that only /status may write.
     public var hasStatus: Bool { subresource("status") != nil }
@@ -89,6 +92,8 @@ public struct ResourceDeclaration: Sendable {
         countsGenerations = json["generation"]?.bool ?? false
         self.strategy = strategy
         self.storage = storage ?? id
+        custom = nil
+        customListKind = nil
     }
 
     // MARK: Decode
@@ -106,6 +111,7 @@ public struct ResourceDeclaration: Sendable {
     public func decode(
         _ body: JSON, duplicates: [String] = [], validation: FieldValidation = .strict
     ) throws(APIStatus) -> Decoded {
+        if let custom { return try custom.decode(body, duplicates, validation) }
         var decoded = try Self.shape(body, gvk, schema, duplicates, validation)
         schema.applyDefaults(&decoded.object)
         strategy.setDefaults(&decoded.object)
@@ -241,7 +247,10 @@ public struct ResourceDeclaration: Sendable {
     }
 
     private func contentChanged(_ object: JSON, _ old: JSON) -> Bool {
-        let ignored: Set<String> = ["metadata", "status", "apiVersion", "kind"]
+        // A custom resource without the subresource has a status like any other field.
+        let ignored: Set<String> =
+            custom == nil || hasStatus
+            ? ["metadata", "status", "apiVersion", "kind"] : ["metadata", "apiVersion", "kind"]
         let before = (old.object ?? JSONObject()).filter { !ignored.contains($0.key) }
         let after = (object.object ?? JSONObject()).filter { !ignored.contains($0.key) }
         return before.count != after.count
@@ -269,6 +278,13 @@ public struct ResourceDeclaration: Sendable {
         if let generation = object.at("metadata", "generation")?.int, generation > 0 {
             object.set("metadata", "generation", to: .int(generation + 1))
         }
+    }
+
+    // MARK: Table
+
+    /// The cells of an object's row, in the order of `columns`.
+    public func cells(_ object: JSON, now: Timestamp) -> [JSON] {
+        custom?.cells(object, now: now) ?? TableRow.cells(for: gvk, object, now: now)
     }
 
     // MARK: Selection

@@ -78,6 +78,17 @@ private let jane: JSON = ["kind": "User", "name": "jane"]
         #expect(await server.send("GET", "/api/v1/namespaces/default/pods", peer: user("joe")).status == 403)
     }
 
+    @Test func patchingIsNotCreating() async throws {
+        let server = try await TestServer()
+        await server.role("patcher", rules: [["apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]]])
+        await server.bind("patcher", to: jane)
+        let answer = await server.send(
+            "PATCH", "/api/v1/namespaces/default/configmaps/new?fieldManager=m",
+            ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "new"]],
+            headers: ["Content-Type": "application/apply-patch+yaml"], peer: user("jane"))
+        #expect(answer.status == 403 && answer.message.contains("cannot create resource"))
+    }
+
     @Test func resourceNamesSubresourcesAndStars() async throws {
         let server = try await TestServer()
         await server.role(

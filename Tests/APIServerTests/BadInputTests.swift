@@ -178,3 +178,51 @@ import Testing
 }
 
 private func named(_ name: String) -> JSON { configMap(name) }
+
+/// Requests that once stopped noded, destroyed what they should only have tried, or did more than they were allowed to.
+@Suite struct OverreachTests {
+    @Test func endlessTimesAreCapped() async throws {
+        let api = try await TestServer()
+        _ = await api.send("POST", "/api/v1/namespaces/default/pods", pod("p"))
+        let deleted = await api.send(
+            "DELETE", "/api/v1/namespaces/default/pods/p?gracePeriodSeconds=9223372036854775807&dryRun=All")
+        #expect(deleted.status == 200)
+        let eviction: JSON = [
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": ["name": "p"], "deleteOptions": ["dryRun": ["All"]],
+        ]
+        #expect(await api.send("POST", "/api/v1/namespaces/default/pods/p/eviction", eviction).status == 201)
+        let pod = await api.send("GET", "/api/v1/namespaces/default/pods/p")
+        #expect(pod.status == 200 && pod.json.at("metadata", "deletionTimestamp") == nil)
+    }
+
+    @Test func aDefinitionNeverTakesABuiltInsPlace() async throws {
+        let api = try await TestServer()
+        let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        let made = await api.send(
+            "POST", definitions,
+            [
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": [
+                    "name": "roles.rbac.authorization.k8s.io",
+                    "annotations": ["api-approved.kubernetes.io": "https://example.org/1"],
+                ],
+                "spec": [
+                    "group": "rbac.authorization.k8s.io", "scope": "Namespaced", "names": ["kind": "Role", "plural": "roles"],
+                    "versions": [
+                        [
+                            "name": "v9", "served": true, "storage": true,
+                            "schema": ["openAPIV3Schema": ["type": "object", "x-kubernetes-preserve-unknown-fields": true]],
+                        ]
+                    ],
+                ],
+            ])
+        #expect(made.status == 201)
+        let found = await api.send("GET", definitions + "/roles.rbac.authorization.k8s.io")
+        let conditions = found.json.at("status", "conditions")?.array ?? []
+        #expect(conditions.first { $0["type"] == "NamesAccepted" }?["status"] == "False")
+        #expect(await api.send("GET", "/apis/rbac.authorization.k8s.io/v9/roles").status == 404)
+        #expect(await api.send("GET", "/apis/rbac.authorization.k8s.io/v1/roles").status == 200)
+        _ = await api.send("DELETE", definitions + "/roles.rbac.authorization.k8s.io")
+        #expect(await api.send("GET", "/apis/rbac.authorization.k8s.io/v1/roles").status == 200)
+    }
+}

@@ -1,6 +1,7 @@
 // Bodies in protobuf: what kubectl really sends (captured from kubectl 1.37), and what is refused.
 
 import Objects
+import System
 import Testing
 
 @Suite struct ProtobufTests {
@@ -105,5 +106,18 @@ import Testing
     @Test func zerosOfUnknownFieldsSayNothing() throws {
         let decoded = try ProtobufDecoder.decode(Writer.object("v1", "ConfigMap", [(99, 0), (98, "")]))
         #expect(decoded == ["apiVersion": "v1", "kind": "ConfigMap"])
+    }
+}
+
+@Suite struct ExtremeNumberTests {
+    /// Each of these once stopped the process.
+    @Test func numbersAtTheEndsAreRefusedOrCapped() throws {
+        #expect(Quantity("1e-9223372036854775808") == nil)
+        let metadata: [(Int, Any)] = [(8, [(1, Int.min)] as [(Int, Any)])]
+        let body = ProtobufTests.Writer.object("v1", "ConfigMap", [(1, metadata)])
+        #expect(throws: ProtobufError.self) { try ProtobufDecoder.decode(body) }
+        let now = Timestamp(seconds: 1_795_230_245)
+        #expect(now.advanced(by: .seconds(Int64.max)).rfc3339 == "9999-12-31T23:59:59Z")
+        #expect(now.advanced(by: .seconds(Int64.min)).rfc3339 == "0001-01-01T00:00:00Z")
     }
 }

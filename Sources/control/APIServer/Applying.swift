@@ -35,6 +35,7 @@ extension APICore {
                     if declaration.id == .customResourceDefinitions { await customResources.settle(self) }
                     return (stored, false)
                 }
+                try mayCreate(declaration, key, options)
                 return (try await create(declaration, key, applying: config, options), true)
             } catch {
                 guard isThere ? error.isNotFound : error.isAlreadyExists, !options.dryRun else { throw error }

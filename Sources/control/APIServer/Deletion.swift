@@ -36,7 +36,7 @@ enum Deletion: Equatable, Sendable {
         let waits = !wanted.isEmpty || !namespaceFinalizers(object, declaration).isEmpty
         // A negative period means the shortest one that is one.
         let requested = options.gracePeriodSeconds.map { $0 < 0 ? 1 : Int64($0) }
-        let grace = declaration.strategy.gracePeriod(object, requested: requested) ?? 0
+        let grace = min(declaration.strategy.gracePeriod(object, requested: requested) ?? 0, Int64(Int32.max))
 
         let isMarked = metadata?["deletionTimestamp"]?.string != nil
         let given = metadata?["deletionGracePeriodSeconds"]?.int ?? 0
@@ -207,6 +207,13 @@ extension APICore {
         guard named.isEmpty || named == key.name else {
             throw .badRequest("name in URL does not match name in Eviction object: \"\(key.name)\" vs \"\(named)\"")
         }
+        // `kubectl drain --dry-run=server` says so in the body alone.
+        let dryRun = eviction.at("deleteOptions", "dryRun")?.strings ?? []
+        guard dryRun.allSatisfy({ $0 == "All" }) else {
+            throw .badRequest("deleteOptions.dryRun: Unsupported value: \(dryRun): supported values: \"All\"")
+        }
+        var write = write
+        write.dryRun = write.dryRun || !dryRun.isEmpty
         var request = AdmissionRequest(pods, .create, namespace: key.namespace, object: eviction, write)
         request.name = key.name
         request.target = .subresource("eviction")

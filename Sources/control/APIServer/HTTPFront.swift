@@ -290,7 +290,7 @@ struct WatchOptions {
             start = initial ? .now : .initial(bookmark: false)
         }
         if let seconds = try query.integer("timeoutSeconds"), seconds > 0 {
-            timeout = .seconds(seconds)
+            timeout = .seconds(min(seconds, 86_400))
         } else {
             // Between half an hour and an hour, so that thousands of clients do not come back at once.
             timeout = .seconds(1800 + Int64(Random.uniform(below: 1800)))

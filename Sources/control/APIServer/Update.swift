@@ -12,6 +12,12 @@ internal import Objects
 internal import Store
 
 extension APICore {
+    /// The right to update or to patch is not the right to create what is not there.
+    func mayCreate(_ declaration: ResourceDeclaration, _ key: ObjectKey, _ options: WriteOptions) throws(APIStatus) {
+        try authorization.check(
+            options.user, AccessRequest("create", declaration.id, namespace: key.namespace, name: key.name), self)
+    }
+
     /// Rounds before a busy object gives a conflict after all.
     private static let rounds = 64
 
@@ -25,6 +31,7 @@ extension APICore {
         if subresource == nil, declaration.strategy.allowsCreateOnUpdate,
             try cache(declaration).object(namespace: key.namespace, name: key.name) == nil
         {
+            try mayCreate(declaration, key, options)
             return (try await create(declaration, namespace: key.namespace, decoded.object, options), true)
         }
         if !declaration.strategy.allowsUnconditionalUpdate, APICore.version(of: decoded.object) == nil {

@@ -24,14 +24,19 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
         (a.seconds, a.nanoseconds) < (b.seconds, b.nanoseconds)
     }
 
+    /// Ends that are too far away become the last second of the year 9999 (or the first of 1): what RFC 3339 can say.
     public func advanced(by duration: Duration) -> Timestamp {
         let (seconds, attoseconds) = duration.components
-        var total = self.seconds + seconds
+        let (sum, overflow) = self.seconds.addingReportingOverflow(seconds)
+        var total = overflow || !Self.sayable.contains(sum) ? (seconds < 0 ? Self.sayable.lowerBound : Self.sayable.upperBound) : sum
         var nanoseconds = Int64(self.nanoseconds) + attoseconds / 1_000_000_000
         if nanoseconds < 0 { (total, nanoseconds) = (total - 1, nanoseconds + 1_000_000_000) }
         if nanoseconds >= 1_000_000_000 { (total, nanoseconds) = (total + 1, nanoseconds - 1_000_000_000) }
         return Timestamp(seconds: total, nanoseconds: Int32(nanoseconds))
     }
+
+    /// The years 1 to 9999.
+    private static let sayable: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
     /// How long after `earlier` this is; negative when it is before.
     public func since(_ earlier: Timestamp) -> Duration {

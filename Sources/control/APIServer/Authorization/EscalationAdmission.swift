@@ -54,6 +54,12 @@ struct RoleEscalation: AdmissionStep {
     private func confirm(_ rules: [PolicyRule], _ request: AdmissionRequest, _ core: APICore) throws(APIStatus) {
         let user = request.options.user
         let held = core.authorization.index.rules(user, namespace: request.namespace)
+        guard RuleCoverage.count(rules) <= RuleCoverage.limit else {
+            throw .forbidden(
+                request.declaration.id, request.name,
+                "its rules say more than \(RuleCoverage.limit) combinations of verbs, groups, resources and names, too many "
+                    + "to compare with the permissions of user \(Quote.go(user.name)); use \"*\" or several roles")
+        }
         let missing = RuleCoverage.missing(rules, held: held)
         guard !missing.isEmpty else { return }
         let lines = RuleCoverage.compacted(missing).map(\.compactText)

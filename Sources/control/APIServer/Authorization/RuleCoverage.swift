@@ -11,6 +11,26 @@ enum RuleCoverage {
         wanted.flatMap(parts).filter { part in !held.contains { covers($0, part) } }
     }
 
+    /// Combinations that are looked at for one request.
+    static let limit = 100_000
+
+    /// How many parts the rules have; at most `Int.max`.
+    static func count(_ rules: [PolicyRule]) -> Int {
+        func product(_ factors: [Int]) -> Int {
+            factors.reduce(1) { total, factor in
+                let (result, overflow) = total.multipliedReportingOverflow(by: factor)
+                return overflow ? Int.max : result
+            }
+        }
+        return rules.reduce(0) { total, rule in
+            let resources = product([rule.groups.count, rule.resources.count, rule.verbs.count, max(1, rule.names.count)])
+            let paths = product([rule.paths.count, rule.verbs.count])
+            let (part, overflow) = resources.addingReportingOverflow(paths)
+            let (sum, more) = total.addingReportingOverflow(overflow ? Int.max : part)
+            return more ? Int.max : sum
+        }
+    }
+
     /// One rule a combination.
     static func parts(_ rule: PolicyRule) -> [PolicyRule] {
         var parts: [PolicyRule] = []

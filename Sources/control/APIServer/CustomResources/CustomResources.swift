@@ -124,7 +124,7 @@ final class CustomResources: Sendable {
     }
 
     static func compile(_ definition: CustomDefinition, _ revision: UInt64) -> Known? {
-        guard let (stored, served) = definition.declarations() else { return nil }
+        guard !DefinitionStatus.isBuiltIn(definition), let (stored, served) = definition.declarations() else { return nil }
         return Known(
             revision: revision, definition: Summary(definition), stored: stored, served: served,
             shape: shape(definition))

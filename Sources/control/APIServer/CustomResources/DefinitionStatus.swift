@@ -13,7 +13,7 @@ enum DefinitionStatus {
     ) -> JSON {
         var json = definition.json
         let wanted = json.at("spec", "names") ?? [:]
-        let conflict = self.conflict(wanted, others)
+        let conflict = isBuiltIn(definition) ? builtInConflict(wanted) : self.conflict(wanted, others)
         var conditions = json.at("status", "conditions")?.array ?? []
         if let conflict {
             set(&conditions, "NamesAccepted", "False", conflict.reason, conflict.message, now)
@@ -44,6 +44,17 @@ enum DefinitionStatus {
         }
         json.set("status", "conditions", to: .array(conditions))
         return json
+    }
+
+    /// A definition that would take the place of a resource that noded has itself, in whatever version. It is never
+    /// served: its cache and its deletion would be those of the real objects.
+    static func isBuiltIn(_ definition: CustomDefinition) -> Bool {
+        let plural = definition.json.at("spec", "names", "plural")?.string
+        return Registry.builtIn.contains { $0.id.group == definition.group && $0.id.resource == plural }
+    }
+
+    private static func builtInConflict(_ wanted: JSON) -> (reason: String, message: String) {
+        ("PluralConflict", "\(Quote.go(wanted["plural"]?.string ?? "")) is a resource of the API server itself")
     }
 
     private static func conflict(

@@ -61,6 +61,9 @@ public enum ProtobufDecoder {
             throw ProtobufError("\(type) has no protobuf form here; send JSON")
         }
         var object = JSONObject()
+        // Gathered apart: each element read out of and put back into the object would copy those before it.
+        var lists: [String: [JSON]] = [:]
+        var maps: [String: [(String, JSON)]] = [:]
         var reader = WireReader(bytes)
         while let (number, value) = try reader.next() {
             guard let field = fields[number] else {
@@ -80,16 +83,11 @@ public enum ProtobufDecoder {
             switch child.type {
             case .list(let element):
                 guard let inner = child.element else { throw mismatch(type, field.name) }
-                var list = object[field.name]?.array ?? []
-                list += try elements(value, element, inner, place, depth)
-                object[field.name] = .array(list)
+                lists[field.name, default: []] += try elements(value, element, inner, place, depth)
             case .map(let content):
                 guard case .bytes(let entry) = value else { throw mismatch(type, field.name) }
                 let inner = SchemaNode(catalog: child.catalog, type: content, field: nil)
-                let (key, item) = try self.entry(entry, inner, place, depth)
-                var map = object[field.name]?.object ?? JSONObject()
-                map[key] = item
-                object[field.name] = .object(map)
+                maps[field.name, default: []].append(try self.entry(entry, inner, place, depth))
             default:
                 if value.isZero, !field.keepsZero, !child.isMessage { continue }
                 guard let json = try scalar(value, child, place, depth) else { continue }
@@ -97,6 +95,11 @@ public enum ProtobufDecoder {
                 if child.type == .intOrString, json == .int(0), !field.keepsZero { continue }
                 object[field.name] = json
             }
+        }
+        for (name, list) in lists { object[name] = .array(list) }
+        for (name, entries) in maps {
+            let unique = Dictionary(entries, uniquingKeysWith: { _, last in last })
+            object[name] = .object(JSONObject(unique.map { ($0.key, $0.value) }))
         }
         return object
     }
@@ -172,7 +175,7 @@ public enum ProtobufDecoder {
             guard case .varint(let count) = value else { continue }
             if number == 1 { seconds = Int64(bitPattern: count) } else { nanoseconds = Int64(bitPattern: count) }
         }
-        guard abs(seconds) < 1 << 40, (0..<1_000_000_000).contains(nanoseconds) else {
+        guard (-(1 << 40)...(1 << 40)).contains(seconds), (0..<1_000_000_000).contains(nanoseconds) else {
             throw ProtobufError("a time is out of range")
         }
         let timestamp = Timestamp(seconds: seconds, nanoseconds: Int32(nanoseconds))

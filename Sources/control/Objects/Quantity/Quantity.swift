@@ -175,7 +175,7 @@ extension Quantity {
             throw suffix.utf8.allSatisfy { "eEinumkKMGTP+-0123456789".utf8.contains($0) } ? .suffix : .format
         }
         rest = rest.dropFirst()
-        guard let exponent = Int(String(decoding: rest, as: UTF8.self)), abs(exponent) <= 1_000_000 else {
+        guard let exponent = Int(String(decoding: rest, as: UTF8.self)), (-1_000_000...1_000_000).contains(exponent) else {
             throw .suffix
         }
         return (.exponent, .ten(exponent))

@@ -100,7 +100,8 @@ extension PodPlan {
         name = metadata.text("name") ?? ""
         generation = metadata.integer("generation") ?? 0
         restartPolicy = policy
-        grace = .seconds(spec.integer("terminationGracePeriodSeconds") ?? 30)
+        // Nobody waits longer than 68 years; clocks that add up more than they can hold trap.
+        grace = .seconds(min(spec.integer("terminationGracePeriodSeconds") ?? 30, 2_147_483_647))
         hostNetwork = spec.flag("hostNetwork")
         readinessGates = spec.list("readinessGates").compactMap { $0.text("conditionType") }
         activeDeadline = spec.integer("activeDeadlineSeconds").map { .seconds($0) }
@@ -108,7 +109,9 @@ extension PodPlan {
             metadata.text("deletionTimestamp") == nil
             ? nil
             : .seconds(
-                metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds") ?? 30)
+                min(
+                    metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds") ?? 30,
+                    2_147_483_647))
         let initial = spec.list("initContainers").map { item in
             let sidecar = item.text("restartPolicy") == "Always"
             return ContainerPlan(
@@ -152,7 +155,7 @@ extension ProbePlan {
         timeout = .seconds(max(1, probe.integer("timeoutSeconds") ?? 1))
         successThreshold = max(1, probe.integer("successThreshold") ?? 1)
         failureThreshold = max(1, probe.integer("failureThreshold") ?? 3)
-        grace = probe.integer("terminationGracePeriodSeconds").map { .seconds($0) }
+        grace = probe.integer("terminationGracePeriodSeconds").map { .seconds(min($0, 2_147_483_647)) }
     }
 }
 

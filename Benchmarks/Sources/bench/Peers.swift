@@ -134,6 +134,9 @@ enum PeerNamespace {
     private static func mountHugetlb() -> Bool {
         var complaint = ""
         for _ in 0..<40 {
+            // Whoever last had cgroups with limits has left the controller enabled for children of the root; refused
+            // while there are such children.
+            _ = try? writeBytes("/sys/fs/cgroup/unified/cgroup.subtree_control", Array("-hugetlb".utf8))
             guard let result = try? runToEnd(["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", place]) else { break }
             if result.code == 0 { return true }
             complaint = result.errors

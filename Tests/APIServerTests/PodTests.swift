@@ -159,9 +159,7 @@ import Testing
         let headers: HTTPHeaders = [
             "Upgrade": "websocket", "Sec-WebSocket-Protocol": "v5.channel.k8s.io, v4.channel.k8s.io",
         ]
-        guard case .deferred(let work) = api.request("GET", path, headers: headers),
-            case .webSocket(let subprotocol, let start) = await work()
-        else {
+        guard case .webSocket(let subprotocol, let start) = api.request("GET", path, headers: headers) else {
             Issue.record("exec is not a WebSocket")
             return
         }
@@ -190,7 +188,7 @@ import Testing
         let reply = api.request(
             "GET", url + "/p/exec?command=cat&stdout=true",
             headers: ["Upgrade": "websocket", "Sec-WebSocket-Protocol": "v4.channel.k8s.io"])
-        guard case .deferred(let work) = reply, case .webSocket(_, let start) = await work() else {
+        guard case .webSocket(_, let start) = reply else {
             Issue.record("exec is not a WebSocket")
             return
         }

@@ -133,9 +133,9 @@ struct HTTPFront: Sendable {
     private static let faces: Set<String> = ["approval", "status", "finalize", "ephemeralcontainers"]
 
     private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
-        guard let name = call.path.subresource, let subresource = call.declaration.subresource(name) else {
-            return .response(Responses.noSuchPath)
-        }
+        guard let name = call.path.subresource, let subresource = call.declaration.subresource(name),
+            call.path.rest.isEmpty || name == "proxy"
+        else { return .response(Responses.noSuchPath) }
         switch (name, verb) {
         case ("log", .get): return try log(call)
         // Old clients POST; the upgrade is the same.

@@ -70,16 +70,15 @@ extension HTTPFront {
         }
         let subprotocol = offered.isEmpty ? "" : chosen.rawValue
         let key = call.key
-        return .deferred { [node, options] in
+        // The command starts when the upgrade has happened: one that is refused (HTTP/2, a client that has gone) runs nothing.
+        return .webSocket(subprotocol: subprotocol) { [node, options] connection in
             do throws(APIStatus) {
                 let streams = try await node.exec(pod: key, options: options)
-                return .webSocket(subprotocol: subprotocol) { connection in
-                    await ExecChannels(streams, connection, options, chosen).run()
-                }
+                await ExecChannels(streams, connection, options, chosen).run()
             } catch {
                 // Told on the error channel: a client that is refused the upgrade tries SPDY next, and would only
                 // ever show the answer to that.
-                return .webSocket(subprotocol: subprotocol) { await ExecChannels.refuse(error, $0, chosen) }
+                await ExecChannels.refuse(error, connection, chosen)
             }
         }
     }

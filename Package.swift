@@ -117,7 +117,12 @@ var targets: [Target] = [
             "Objects", "Store", "Client", "APIServer", "Scheduler", "Controllers",
             "Containers", "Images", "PodNetwork", "ServiceProxy", "ClusterDNS", "Kubelet", .arguments, .logging,
         ],
-        path: "Sources/noded", swiftSettings: strict),
+        path: "Sources/noded", swiftSettings: strict,
+        // Relative relocations packed (DT_RELR, glibc 2.36): megabytes of the static binary's file.
+        linkerSettings: [
+            .unsafeFlags(
+                ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"], .when(configuration: .release))
+        ]),
 
     tests("ArchitectureTests"),
     tests("SystemTests", ["System"]),

@@ -58,6 +58,7 @@ public enum Controllers {
     public static let all: [any Controller.Type] = [
         DeploymentController.self,
         ReplicaSetController.self,
+        ReplicationControllerController.self,
         EndpointSliceController.self,
         NamespaceController.self,
         GarbageCollector.self,

@@ -11,24 +11,18 @@ struct CertificateApprover: Controller {
 
     private let client: any APIClient
     private let signer: (any CertificateSigner)?
-    private let requests: Informer
-    private let queue: WorkQueue<String>
+    private let requests: ObjectLoop
 
     init(_ context: ControllerContext) {
         client = context.client
         signer = context.certificateSigner
-        requests = context.informers.informer(.certificateSigningRequests)
-        queue = WorkQueue(Self.name, logger: context.logger)
+        requests = ObjectLoop(Self.self, .certificateSigningRequests, context)
     }
 
-    func run() async {
-        requests.onChange { key, _, new in if new != nil { queue.add(key.name) } }
-        await requests.waitForSync()
-        await queue.run(workers: 1, reconcile)
-    }
+    func run() async { await requests.run(reconcile) }
 
-    private func reconcile(_ name: String) async throws -> Outcome {
-        guard let signer, let object = requests.object(ObjectKey(name: name)) else { return .done }
+    private func reconcile(_ object: JSON) async throws -> Outcome {
+        guard let signer else { return .done }
         let state = CertificateRequestState(object)
         let kubelet = KubernetesSigner.kubeletClient
         guard !state.isDecided, !state.isFailed, state.signerName == kubelet.rawValue,
@@ -41,12 +35,9 @@ struct CertificateApprover: Controller {
             : [("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview.")]
         for (subresource, message) in ways where try await mayAsk(object, subresource) {
             let approved = CertificateRequestState.adding("Approved", reason: "AutoApproved", message: message, to: object)
-            do throws(APIStatus) {
+            return try await Writes.settle {
                 _ = try await client.update(.certificateSigningRequests, approved, subresource: "approval")
-            } catch {
-                guard error.isConflict || error.isNotFound else { throw error }
             }
-            return .done
         }
         return .done
     }

@@ -13,31 +13,20 @@ struct CertificateCleaner: Controller {
     private static let pendingAge: Int64 = 86_400
 
     private let client: any APIClient
-    private let requests: Informer
-    private let queue: WorkQueue<String>
+    private let requests: ObjectLoop
 
     init(_ context: ControllerContext) {
         client = context.client
-        requests = context.informers.informer(.certificateSigningRequests)
-        queue = WorkQueue(Self.name, logger: context.logger)
+        requests = ObjectLoop(Self.self, .certificateSigningRequests, context)
     }
 
-    func run() async {
-        requests.onChange { key, _, new in if new != nil { queue.add(key.name) } }
-        await requests.waitForSync()
-        await queue.run(workers: 1, reconcile)
-    }
+    func run() async { await requests.run(reconcile) }
 
-    private func reconcile(_ name: String) async throws -> Outcome {
-        guard let object = requests.object(ObjectKey(name: name)), let end = Self.end(of: CertificateRequestState(object))
-        else { return .done }
+    private func reconcile(_ object: JSON) async throws -> Outcome {
+        guard let end = Self.end(of: CertificateRequestState(object)) else { return .done }
         let now = Timestamp.now()
         if now.seconds < end { return .after(.seconds(end - now.seconds)) }
-        do throws(APIStatus) {
-            try await client.delete(.certificateSigningRequests, ObjectKey(name: name))
-        } catch {
-            guard error.isNotFound else { throw error }
-        }
+        try await client.deleteIfPresent(.certificateSigningRequests, ObjectKey(object))
         return .done
     }
 

@@ -14,35 +14,26 @@ struct CertificateSigningController: Controller {
 
     private let client: any APIClient
     private let signer: (any CertificateSigner)?
-    private let requests: Informer
-    private let queue: WorkQueue<String>
+    private let requests: ObjectLoop
 
     init(_ context: ControllerContext) {
         client = context.client
         signer = context.certificateSigner
-        requests = context.informers.informer(.certificateSigningRequests)
-        queue = WorkQueue(Self.name, logger: context.logger)
+        requests = ObjectLoop(Self.self, .certificateSigningRequests, context)
     }
 
-    func run() async {
-        requests.onChange { key, _, new in if new != nil { queue.add(key.name) } }
-        await requests.waitForSync()
-        await queue.run(workers: 1, reconcile)
-    }
+    func run() async { await requests.run(reconcile) }
 
-    private func reconcile(_ name: String) async throws -> Outcome {
-        guard let signer, let object = requests.object(ObjectKey(name: name)) else { return .done }
+    private func reconcile(_ object: JSON) async throws -> Outcome {
+        guard let signer else { return .done }
         let state = CertificateRequestState(object)
         guard state.isApproved, !state.isFailed, !state.hasCertificate,
             let rules = KubernetesSigner(rawValue: state.signerName)
         else { return .done }
         let signed = Self.sign(object, state, rules, signer)
-        do throws(APIStatus) {
+        return try await Writes.settle {
             _ = try await client.update(.certificateSigningRequests, signed, subresource: "status")
-        } catch {
-            guard error.isConflict || error.isNotFound else { throw error }
         }
-        return .done
     }
 
     /// The request with its certificate, or with why there is none.

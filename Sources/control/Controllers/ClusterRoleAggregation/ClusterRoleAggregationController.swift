@@ -21,11 +21,10 @@ struct ClusterRoleAggregationController: Controller {
 
     func run() async {
         // Any role may be a part of any aggregate; there are few aggregates, and a pass over all roles is cheap.
-        roles.onChange { _, _, _ in
-            for (key, role) in roles.objects where role["aggregationRule"] != nil { queue.add(key.name) }
+        let anyRole = KeySource<String>(roles) { _, _, _ in
+            roles.objects.filter { $0.value["aggregationRule"] != nil }.map(\.key.name)
         }
-        await roles.waitForSync()
-        await queue.run(workers: 1, reconcile)
+        await queue.run(watching: [anyRole], reconcile)
     }
 
     private func reconcile(_ name: String) async throws -> Outcome {
@@ -34,13 +33,8 @@ struct ClusterRoleAggregationController: Controller {
         guard rules != role["rules"]?.array ?? [] else { return .done }
         var changed = role
         changed["rules"] = .array(rules)
-        do throws(APIStatus) {
-            _ = try await client.update(.clusterRoles, changed)
-        } catch {
-            // A newer version is on its way to the informer, or the role is gone.
-            guard error.isConflict || error.isNotFound else { throw error }
-        }
-        return .done
+        let aggregated = changed
+        return try await Writes.settle { _ = try await client.update(.clusterRoles, aggregated) }
     }
 
     /// The rules of all matching roles, in the order of their names, each once.

@@ -17,6 +17,7 @@ struct DeploymentController: Controller {
     let client: any APIClient
     let events: EventRecorder
     private let deployments: Informer
+    private let deploymentsByNamespace: Index
     private let replicaSets: Informer
     private let replicaSetsByOwner: Index
     private let pods: Informer
@@ -28,6 +29,7 @@ struct DeploymentController: Controller {
         deployments = context.informers.informer(.deployments)
         replicaSets = context.informers.informer(.replicaSets)
         pods = context.informers.informer(.pods)
+        deploymentsByNamespace = Index.byNamespace(deployments)
         replicaSetsByOwner = Index(replicaSets, Ownership.indexValues)
         podsByOwner = Index(pods, Ownership.indexValues)
         queue = WorkQueue(Self.name, logger: context.logger)
@@ -35,47 +37,37 @@ struct DeploymentController: Controller {
     }
 
     func run() async {
-        deployments.onChange { key, _, _ in queue.add(key) }
-        replicaSets.onChange { key, old, new in
-            for object in [old, new].compactMap({ $0 }) {
-                guard let owner = Ownership.controller(of: object) else {
-                    wakeMatching(object)
-                    continue
-                }
-                if owner["kind"]?.string == "Deployment", let name = owner["name"]?.string {
-                    queue.add(ObjectKey(namespace: key.namespace, name: name))
-                }
-            }
-        }
-        // Recreate waits for the last old pod to be gone.
-        pods.onChange { key, _, new in
-            if new == nil { wakeRecreating(in: key.namespace) }
-        }
         await withDiscardingTaskGroup { group in
             group.addTask { await events.run() }
-            group.addTask {
-                await deployments.waitForSync()
-                await replicaSets.waitForSync()
-                await pods.waitForSync()
-                await queue.run(workers: 5, reconcile)
-            }
+            await queue.run(
+                workers: 5,
+                watching: [
+                    .each(deployments),
+                    KeySource(replicaSets) { key, old, new in
+                        [old, new].compactMap { $0 }.flatMap { concerned($0, key) }
+                    },
+                    // Recreate waits for the last old pod to be gone.
+                    KeySource(pods) { key, _, new in new == nil ? recreating(in: key.namespace) : [] },
+                ], reconcile)
+            group.cancelAll()
         }
     }
 
-    private func wakeMatching(_ replicaSet: JSON) {
-        let namespace = replicaSet["metadata"]?["namespace"]?.string ?? ""
-        let labels = replicaSet["metadata"]?["labels"]?.stringMap ?? [:]
-        for (key, deployment) in deployments.objects where key.namespace == namespace {
-            if let selector = Ownership.selector(deployment["spec"]?["selector"]), selector.matches(labels) {
-                queue.add(key)
-            }
+    /// Whom a state of a replica set concerns: its owner, or whoever may adopt it.
+    private func concerned(_ replicaSet: JSON, _ key: ObjectKey) -> [ObjectKey] {
+        if let owner = Ownership.controller(of: replicaSet) {
+            guard owner["kind"]?.string == "Deployment", let name = owner["name"]?.string else { return [] }
+            return [ObjectKey(namespace: key.namespace, name: name)]
         }
+        let labels = replicaSet.at("metadata", "labels")?.stringMap ?? [:]
+        return deploymentsByNamespace.objects(key.namespace).filter {
+            Ownership.selector($0.at("spec", "selector"))?.matches(labels) == true
+        }.map { ObjectKey($0) }
     }
 
-    private func wakeRecreating(in namespace: String) {
-        for (key, deployment) in deployments.objects where key.namespace == namespace {
-            if deployment["spec"]?["strategy"]?["type"]?.string == "Recreate" { queue.add(key) }
-        }
+    private func recreating(in namespace: String) -> [ObjectKey] {
+        deploymentsByNamespace.objects(namespace).filter { $0.at("spec", "strategy", "type") == "Recreate" }
+            .map { ObjectKey($0) }
     }
 
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
@@ -170,11 +162,7 @@ struct DeploymentController: Controller {
     /// Deletes the oldest empty replica sets beyond spec.revisionHistoryLimit.
     private func cleanUp(_ rollout: Rollout) async throws(APIStatus) {
         for old in rollout.surplusHistory() {
-            do throws(APIStatus) {
-                try await client.delete(.replicaSets, ObjectKey(old))
-            } catch where error.code == 404 {
-                continue
-            }
+            try await client.deleteIfPresent(.replicaSets, ObjectKey(old))
         }
     }
 

@@ -38,23 +38,23 @@ struct EndpointSliceController: Controller {
     }
 
     func run() async {
-        services.onChange { key, _, _ in queue.add(key) }
-        slices.onChange { _, old, new in
-            if let service = (new ?? old).flatMap(EndpointPlan.service) { queue.add(service) }
-        }
-        pods.onChange { key, old, new in
-            guard EndpointPlan.matters(old, new) else { return }
-            for service in servicesByNamespace.objects(key.namespace) {
-                guard let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty else { continue }
-                if [old, new].contains(where: { $0.map { EndpointPlan.selects(selector, $0) } ?? false }) {
-                    queue.add(ObjectKey(service))
-                }
-            }
-        }
-        await services.waitForSync()
-        await pods.waitForSync()
-        await slices.waitForSync()
-        await queue.run(workers: 4, reconcile)
+        await queue.run(
+            workers: 4,
+            watching: [
+                .each(services),
+                KeySource(slices) { _, old, new in (new ?? old).flatMap(EndpointPlan.service).map { [$0] } ?? [] },
+                KeySource(pods) { key, old, new in
+                    guard EndpointPlan.matters(old, new) else { return [] }
+                    return keysOfServices(selecting: [old, new].compactMap { $0 }, in: key.namespace)
+                },
+            ], reconcile)
+    }
+
+    private func keysOfServices(selecting pods: [JSON], in namespace: String) -> [ObjectKey] {
+        servicesByNamespace.objects(namespace).filter { service in
+            guard let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty else { return false }
+            return pods.contains { EndpointPlan.selects(selector, $0) }
+        }.map { ObjectKey($0) }
     }
 
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
@@ -65,7 +65,7 @@ struct EndpointSliceController: Controller {
             let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty,
             service["spec"]?["type"]?.string != "ExternalName"
         else {
-            for slice in present { try await remove(slice) }
+            for slice in present { try await client.deleteIfPresent(.endpointSlices, ObjectKey(slice)) }
             return .done
         }
         let selected = podsByNamespace.objects(key.namespace).filter { EndpointPlan.selects(selector, $0) }
@@ -73,15 +73,7 @@ struct EndpointSliceController: Controller {
         // New and changed slices first: no moment without an address that stays.
         for slice in steps.create { _ = try await client.create(.endpointSlices, slice) }
         for slice in steps.update { _ = try await client.update(.endpointSlices, slice) }
-        for slice in steps.delete { try await remove(slice) }
+        for slice in steps.delete { try await client.deleteIfPresent(.endpointSlices, ObjectKey(slice)) }
         return .done
-    }
-
-    private func remove(_ slice: JSON) async throws(APIStatus) {
-        do throws(APIStatus) {
-            try await client.delete(.endpointSlices, ObjectKey(slice))
-        } catch where error.code == 404 {
-            return
-        }
     }
 }

@@ -1,7 +1,7 @@
 // The garbage collector: what becomes of dependents when their owner goes (API concepts, "Garbage collection").
 //
 //      background  the owner is gone -> dependents without another living owner are deleted
-//      foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone
+//      foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone, or wait for it
 //      orphan      the owner waits (finalizer orphan) until its dependents no longer name it
 //
 // An owner that the informers do not know is asked for at the API before anything is deleted for its absence.
@@ -130,8 +130,7 @@ struct GarbageCollector: Controller {
 
     private func deleteForeground(_ node: OwnerGraph.Node, _ dependents: [OwnerGraph.Node]) async throws(APIStatus) {
         for dependent in dependents where !dependent.deleting { try await collect(dependent) }
-        let blocking = dependents.filter { $0.owners.contains { $0.uid == node.id.uid && $0.blocks } }
-        if blocking.isEmpty { try await lift("foregroundDeletion", of: node) }
+        if graph.value.withLock({ $0.blocking(node.id.uid).isEmpty }) { try await lift("foregroundDeletion", of: node) }
     }
 
     /// What becomes of an object by its owners: one that stays keeps it (and the others are forgotten); when all are

@@ -65,5 +65,26 @@ struct OwnerGraph {
         for uid in nodes.values.filter({ $0.id.resource == resource }).map(\.id.uid) { remove(uid) }
     }
 
+    /// The dependents an owner that goes in the foreground has to wait for. Owners in a circle would wait for each other
+    /// for ever: one that waits, over whatever detours, for its own owner is not waited for.
+    func blocking(_ uid: String) -> [Node] {
+        blockers(of: uid).filter { !waits($0.id.uid, for: uid) }
+    }
+
+    private func blockers(of uid: String) -> [Node] {
+        dependents(of: uid).filter { $0.owners.contains { $0.uid == uid && $0.blocks } }
+    }
+
+    private func waits(_ uid: String, for owner: String) -> Bool {
+        var seen: Set<String> = []
+        var waiting = [uid]
+        while let next = waiting.popLast() {
+            guard next != owner else { return true }
+            guard seen.insert(next).inserted, nodes[next]?.isDeletingDependents == true else { continue }
+            waiting += blockers(of: next).map(\.id.uid)
+        }
+        return false
+    }
+
     func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).sorted().compactMap { nodes[$0] } }
 }

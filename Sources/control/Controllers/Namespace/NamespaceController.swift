@@ -1,7 +1,10 @@
 // Deleting a namespace: everything in it goes first, then the namespace's own finalizer is lifted.
 //
-// While something is left, the status says what and why (conditions NamespaceContentRemaining,
-// NamespaceFinalizersRemaining), and the controller looks again when one of its objects goes, or after a while.
+//      pods, with their grace ──> all gone ──> everything else ──> events ──> spec.finalizers
+//
+// Pods first (KEP-5080): whatever guards or feeds them, a NetworkPolicy or a Secret, outlives the last of them. While
+// something is left, the status says what and why (`NamespaceContent`), and the controller looks again when a pod goes,
+// or after a while.
 
 import Client
 import Logging
@@ -13,124 +16,92 @@ struct NamespaceController: Controller {
 
     private let client: any APIClient
     private let namespaces: Informer
+    private let pods: Informer
     private let builtIn: [ResourceID]
     private let directory: (any ResourceDirectory)?
     private let queue: WorkQueue<String>
-    private let informers: InformerSet
 
     init(_ context: ControllerContext) {
         client = context.client
         namespaces = context.informers.informer(.namespaces)
-        builtIn = context.namespacedResources.filter { $0 != .events }
+        pods = context.informers.informer(.pods)
+        builtIn = context.namespacedResources.filter { $0 != .events && $0 != .pods }
         directory = context.directory
-        informers = context.informers
         queue = WorkQueue(Self.name, logger: context.logger)
     }
 
     func run() async {
-        namespaces.onChange { key, _, new in
-            if new?["metadata"]?["deletionTimestamp"] != nil { queue.add(key.name) }
-        }
-        // The last pod to go is what a namespace usually waits for.
-        informers.informer(.pods).onChange { key, _, new in
-            if new == nil, isTerminating(key.namespace) { queue.add(key.namespace) }
-        }
-        await namespaces.waitForSync()
-        await queue.run(workers: 2, reconcile)
+        await queue.run(
+            workers: 2,
+            watching: [
+                KeySource(namespaces) { key, _, new in new.map(Self.isTerminating) == true ? [key.name] : [] },
+                // The last pod to go is what a namespace usually waits for.
+                KeySource(pods) { key, _, new in
+                    let namespace = new == nil ? namespaces.object(ObjectKey(name: key.namespace)) : nil
+                    return namespace.map(Self.isTerminating) == true ? [key.namespace] : []
+                },
+            ], reconcile)
     }
 
-    private func isTerminating(_ name: String) -> Bool {
-        namespaces.object(ObjectKey(name: name))?["metadata"]?["deletionTimestamp"] != nil
+    private static func isTerminating(_ namespace: JSON) -> Bool {
+        namespace.at("metadata", "deletionTimestamp") != nil
     }
 
     private func reconcile(_ name: String) async throws -> Outcome {
-        guard let namespace = namespaces.object(ObjectKey(name: name)),
-            namespace["metadata"]?["deletionTimestamp"] != nil
-        else { return .done }
-        var remaining: [(ResourceID, [JSON])] = []
+        guard let namespace = namespaces.object(ObjectKey(name: name)), Self.isTerminating(namespace) else {
+            return .done
+        }
+        var content = NamespaceContent()
+        await empty(.pods, of: name, &content)
+        // A pod's end wakes this controller.
+        guard content.isEmpty else { return try await wait(content, namespace, .seconds(5)) }
         let custom = (directory?.customResources ?? []).filter(\.isNamespaced).map(\.resource)
         // Events last: the deletions themselves still write some.
-        for resource in builtIn + custom + [.events] {
-            let left = try await empty(resource, of: name)
-            if !left.isEmpty { remaining.append((resource, left)) }
-        }
-        guard remaining.isEmpty else {
-            try await report(remaining, namespace)
-            return .after(.seconds(1))
-        }
+        for resource in builtIn + custom + [.events] { await empty(resource, of: name, &content) }
+        guard content.isEmpty else { return try await wait(content, namespace, .seconds(1)) }
         return try await finalize(name)
     }
 
-    /// Deletes all objects of a resource in the namespace; returns those that stay for now (graceful or finalized).
-    private func empty(_ resource: ResourceID, of namespace: String) async throws(APIStatus) -> [JSON] {
-        for object in try await list(resource, namespace) where object["metadata"]?["deletionTimestamp"] == nil {
-            do throws(APIStatus) {
-                try await client.delete(resource, ObjectKey(object))
-            } catch where error.code == 404 {
-                continue
+    /// Deletes all objects of a resource in the namespace; `content` gets those that stay for now, or why it failed.
+    private func empty(_ resource: ResourceID, of namespace: String, _ content: inout NamespaceContent) async {
+        do throws(APIStatus) {
+            var failure: APIStatus?
+            for object in try await client.list(resource, namespace: namespace).items
+            where object.at("metadata", "deletionTimestamp") == nil {
+                do throws(APIStatus) {
+                    try await client.deleteIfPresent(resource, ObjectKey(object))
+                } catch {
+                    failure = failure ?? error
+                }
             }
+            if let failure { content.add(resource, failure: failure) }
+            content.add(resource, left: try await client.list(resource, namespace: namespace).items)
+        } catch {
+            // A custom resource may go meanwhile, its objects with it.
+            if error.code != 404 { content.add(resource, failure: error) }
         }
-        return try await list(resource, namespace)
     }
 
-    /// A custom resource may go meanwhile, its objects with it.
-    private func list(_ resource: ResourceID, _ namespace: String) async throws(APIStatus) -> [JSON] {
-        do throws(APIStatus) {
-            return try await client.list(resource, namespace: namespace).items
-        } catch {
-            if error.code == 404 { return [] }
-            throw error
-        }
+    private func wait(
+        _ content: NamespaceContent, _ namespace: JSON, _ period: Duration
+    ) async throws -> Outcome {
+        var updated = namespace
+        updated.set("status", "phase", to: "Terminating")
+        updated.set("status", "conditions", to: content.conditions(for: namespace))
+        guard updated != namespace else { return .after(period) }
+        let status = updated
+        // A conflict means that the namespace itself has changed: that is news for this controller, too.
+        _ = try await Writes.settle { _ = try await client.update(.namespaces, status, subresource: "status") }
+        return .after(period)
     }
 
     private func finalize(_ name: String) async throws -> Outcome {
-        // Read anew: the informer's copy may be of before the last status was written.
-        do {
+        try await Writes.settle {
+            // Read anew: the informer's copy may be of before the last status was written.
             var namespace = try await client.get(.namespaces, ObjectKey(name: name))
-            let left = (namespace["spec"]?["finalizers"]?.array ?? []).filter { $0.string != "kubernetes" }
+            let left = (namespace.at("spec", "finalizers")?.array ?? []).filter { $0.string != "kubernetes" }
             namespace.set("spec", "finalizers", to: left.isEmpty ? nil : .array(left))
             _ = try await client.update(.namespaces, namespace, subresource: "finalize")
-        } catch {
-            guard error.code == 404 else { throw error }
-        }
-        return .done
-    }
-
-    private func report(_ remaining: [(ResourceID, [JSON])], _ namespace: JSON) async throws(APIStatus) {
-        let content = remaining.map { "\($0.0.groupResource) has \($0.1.count) resource instances" }
-        var finalizers: [String: Int] = [:]
-        for object in remaining.flatMap(\.1) {
-            for finalizer in object["metadata"]?["finalizers"]?.strings ?? [] { finalizers[finalizer, default: 0] += 1 }
-        }
-        let waiting = finalizers.sorted { $0.key < $1.key }.map { "\($0.key) in \($0.value) resource instances" }
-        func condition(_ type: String, _ holds: Bool, _ reason: String, _ message: String) -> JSON {
-            Conditions.make(
-                type: type, status: holds ? "True" : "False", reason: reason, message: message,
-                previous: Conditions.find(type, in: namespace))
-        }
-        var updated = namespace
-        updated.set("status", "phase", to: "Terminating")
-        updated.set(
-            "status", "conditions",
-            to: [
-                condition(
-                    "NamespaceDeletionContentFailure", false, "ContentDeleted",
-                    "All content successfully deleted, may be waiting on finalization"),
-                condition(
-                    "NamespaceContentRemaining", true, "SomeResourcesRemain",
-                    "Some resources are remaining: \(content.joined(separator: ", "))"),
-                condition(
-                    "NamespaceFinalizersRemaining", !waiting.isEmpty,
-                    waiting.isEmpty ? "ContentHasNoFinalizers" : "SomeFinalizersRemain",
-                    waiting.isEmpty
-                        ? "All content-preserving finalizers finished"
-                        : "Some content in the namespace has finalizers remaining: \(waiting.joined(separator: ", "))"),
-            ])
-        guard updated != namespace else { return }
-        do throws(APIStatus) {
-            _ = try await client.update(.namespaces, updated, subresource: "status")
-        } catch where error.code == 404 || error.code == 409 {
-            return
         }
     }
 }

@@ -12,39 +12,27 @@ struct NodeTaintController: Controller {
     static let name = "node-taint-controller"
 
     private let client: any APIClient
-    private let nodes: Informer
-    private let queue: WorkQueue<String>
+    private let nodes: ObjectLoop
 
     init(_ context: ControllerContext) {
         client = context.client
-        nodes = context.informers.informer(.nodes)
-        queue = WorkQueue(Self.name, logger: context.logger)
+        nodes = ObjectLoop(Self.self, .nodes, context)
     }
 
-    func run() async {
-        nodes.onChange { key, _, new in if let new, NodeTaints.wanted(new) != nil { queue.add(key.name) } }
-        await nodes.waitForSync()
-        await queue.run(workers: 1, reconcile)
-    }
+    func run() async { await nodes.run(when: { NodeTaints.wanted($0) != nil }, reconcile) }
 
-    private func reconcile(_ name: String) async throws -> Outcome {
-        guard let node = nodes.object(ObjectKey(name: name)), let taints = NodeTaints.wanted(node) else { return .done }
-        do {
+    private func reconcile(_ node: JSON) async throws -> Outcome {
+        guard let taints = NodeTaints.wanted(node) else { return .done }
+        return try await Writes.settle {
             // Taints are one list: the patch must not undo somebody else's.
             let version = node["metadata"]?["resourceVersion"] ?? .null
             _ = try await client.patch(
-                .nodes, ObjectKey(name: name), .merge,
+                .nodes, ObjectKey(node), .merge,
                 [
                     "metadata": ["resourceVersion": version],
                     "spec": ["taints": taints.isEmpty ? .null : .array(taints)],
                 ], subresource: nil)
-        } catch {
-            if error.code == 404 { return .done }
-            guard error.code == 409 else { throw error }
-            // Newer news is on its way to the informer.
-            return .after(.milliseconds(20))
         }
-        return .done
     }
 }
 

@@ -30,15 +30,15 @@ struct RootCAController: Controller {
     func run() async {
         // A control plane without TLS has nothing to publish.
         guard !certificate.isEmpty else { return }
-        namespaces.onChange { key, _, new in if new != nil { queue.add(key.name) } }
-        configMaps.onChange { key, _, new in
-            if key.name == Self.configMap, !isRight(new) { queue.add(key.namespace) }
-        }
         await withDiscardingTaskGroup { group in
             group.addTask { await configMaps.run() }
-            await namespaces.waitForSync()
-            await configMaps.waitForSync()
-            await queue.run(workers: 1, reconcile)
+            await queue.run(
+                watching: [
+                    KeySource(namespaces) { key, _, new in new == nil ? [] : [key.name] },
+                    KeySource(configMaps) { key, _, new in
+                        key.name == Self.configMap && !isRight(new) ? [key.namespace] : []
+                    },
+                ], reconcile)
             group.cancelAll()
         }
     }
@@ -52,27 +52,19 @@ struct RootCAController: Controller {
         guard let owner = namespaces.object(ObjectKey(name: namespace)),
             owner["metadata"]?["deletionTimestamp"] == nil, !isRight(configMaps.object(key))
         else { return .done }
-        do {
-            if let present = configMaps.object(key) {
-                var mended = present
-                mended["data"] = ["ca.crt": .string(certificate)]
-                _ = try await client.update(.configMaps, mended)
-            } else {
-                _ = try await client.create(
-                    .configMaps,
-                    [
-                        "apiVersion": "v1", "kind": "ConfigMap",
-                        "metadata": ["name": .string(Self.configMap), "namespace": .string(namespace)],
-                        "data": ["ca.crt": .string(certificate)],
-                    ])
-            }
-        } catch {
-            // There already, or the namespace is gone or going.
-            if error.isAlreadyExists || error.code == 404 || error.code == 403 { return .done }
-            guard error.code == 409 else { throw error }
-            // Newer news is on its way to the informer.
-            return .after(.milliseconds(20))
+        let data: JSON = ["ca.crt": .string(certificate)]
+        if var mended = configMaps.object(key) {
+            mended["data"] = data
+            let changed = mended
+            return try await Writes.settle { _ = try await client.update(.configMaps, changed) }
         }
-        return .done
+        return try await Writes.ensure {
+            _ = try await client.create(
+                .configMaps,
+                [
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": ["name": .string(Self.configMap), "namespace": .string(namespace)], "data": data,
+                ])
+        }
     }
 }

@@ -21,11 +21,11 @@ struct ServiceAccountController: Controller {
     }
 
     func run() async {
-        namespaces.onChange { key, _, new in if new != nil { queue.add(key.name) } }
-        accounts.onChange { key, _, new in if new == nil { queue.add(key.namespace) } }
-        await namespaces.waitForSync()
-        await accounts.waitForSync()
-        await queue.run(workers: 1, reconcile)
+        await queue.run(
+            watching: [
+                KeySource(namespaces) { key, _, new in new == nil ? [] : [key.name] },
+                KeySource(accounts) { key, _, new in new == nil ? [key.namespace] : [] },
+            ], reconcile)
     }
 
     private func reconcile(_ namespace: String) async throws -> Outcome {
@@ -33,17 +33,13 @@ struct ServiceAccountController: Controller {
             object["metadata"]?["deletionTimestamp"] == nil,
             accounts.object(ObjectKey(namespace: namespace, name: "default")) == nil
         else { return .done }
-        do {
+        return try await Writes.ensure {
             _ = try await client.create(
                 .serviceAccounts,
                 [
                     "apiVersion": "v1", "kind": "ServiceAccount",
                     "metadata": ["name": "default", "namespace": .string(namespace)],
                 ])
-        } catch {
-            // There already, or the namespace is gone or going: either way nothing is left to do.
-            guard error.isAlreadyExists || error.code == 404 || error.code == 403 else { throw error }
         }
-        return .done
     }
 }

@@ -41,15 +41,16 @@ struct ServiceAccountTokenController: Controller {
     }
 
     func run() async {
-        secrets.onChange { key, _, new in if new.flatMap(Self.account) != nil { queue.add(key) } }
-        accounts.onChange { key, old, new in
-            // A new account, or another one of the same name.
-            guard old?.at("metadata", "uid") != new?.at("metadata", "uid") else { return }
-            for secret in byAccount.objects("\(key)") { queue.add(ObjectKey(secret)) }
-        }
-        await secrets.waitForSync()
-        await accounts.waitForSync()
-        await queue.run(workers: 2, reconcile)
+        await queue.run(
+            workers: 2,
+            watching: [
+                KeySource(secrets) { key, _, new in new.flatMap(Self.account) == nil ? [] : [key] },
+                KeySource(accounts) { key, old, new in
+                    // A new account, or another one of the same name.
+                    guard old?.at("metadata", "uid") != new?.at("metadata", "uid") else { return [] }
+                    return byAccount.objects("\(key)").map { ObjectKey($0) }
+                },
+            ], reconcile)
     }
 
     /// The account a token Secret is for; nil for any other Secret.
@@ -80,12 +81,7 @@ struct ServiceAccountTokenController: Controller {
             return .done
         }
         guard let filled = try fill(secret, key, owner, uid, minter) else { return .done }
-        do throws(APIStatus) {
-            _ = try await client.update(.secrets, filled)
-        } catch {
-            guard error.isConflict || error.isNotFound else { throw error }
-        }
-        return .done
+        return try await Writes.settle { _ = try await client.update(.secrets, filled) }
     }
 
     /// With what is missing or wrong put right; nil when nothing is.
@@ -105,11 +101,6 @@ struct ServiceAccountTokenController: Controller {
 
     private func remove(_ secret: JSON, _ key: ObjectKey) async throws -> Outcome {
         let options = DeleteOptions(uid: secret.at("metadata", "uid")?.string ?? "")
-        do throws(APIStatus) {
-            try await client.delete(.secrets, key, options)
-        } catch {
-            guard error.isConflict || error.isNotFound else { throw error }
-        }
-        return .done
+        return try await Writes.settle { try await client.delete(.secrets, key, options) }
     }
 }

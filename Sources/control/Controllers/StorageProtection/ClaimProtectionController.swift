@@ -25,19 +25,19 @@ struct ClaimProtectionController: Controller {
     }
 
     func run() async {
-        claims.onChange { key, _, new in
-            if let new, Finalizers.needsWork(new, Self.finalizer) { queue.add(key) }
-        }
-        pods.onChange { key, old, new in
-            // Only the end of a use can set a claim free.
-            let now = Set(new.map(Self.claims) ?? [])
-            for claim in old.map(Self.claims) ?? [] where !now.contains(claim) {
-                queue.add(ObjectKey(namespace: key.namespace, name: String(claim.dropFirst(key.namespace.count + 1))))
-            }
-        }
-        await claims.waitForSync()
-        await pods.waitForSync()
-        await queue.run(workers: 1, reconcile)
+        await queue.run(
+            watching: [
+                KeySource(claims) { key, _, new in
+                    new.map { Finalizers.needsWork($0, Self.finalizer) } == true ? [key] : []
+                },
+                KeySource(pods) { key, old, new in
+                    // Only the end of a use can set a claim free.
+                    let now = Set(new.map(Self.claims) ?? [])
+                    return (old.map(Self.claims) ?? []).filter { !now.contains($0) }.map {
+                        ObjectKey(namespace: key.namespace, name: String($0.dropFirst(key.namespace.count + 1)))
+                    }
+                },
+            ], reconcile)
     }
 
     /// "namespace/name" of the claims that a pod uses.

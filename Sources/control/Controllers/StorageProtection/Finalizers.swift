@@ -15,11 +15,11 @@ enum Finalizers {
     /// Idempotent; an object that changed meanwhile is looked at again soon.
     static func set(
         _ finalizer: String, present: Bool, on object: JSON, _ resource: ResourceID, _ client: any APIClient
-    ) async throws(APIStatus) -> Outcome {
+    ) async throws -> Outcome {
         var finalizers = list(object)
         guard finalizers.contains(finalizer) != present else { return .done }
         if present { finalizers.append(finalizer) } else { finalizers.removeAll { $0 == finalizer } }
-        do throws(APIStatus) {
+        return try await Writes.settle {
             _ = try await client.patch(
                 resource, ObjectKey(object), .merge,
                 [
@@ -28,11 +28,6 @@ enum Finalizers {
                         "finalizers": .array(finalizers.map { .string($0) }),
                     ]
                 ], subresource: nil)
-        } catch where error.code == 404 {
-            return .done
-        } catch where error.code == 409 {
-            return .after(.milliseconds(20))
         }
-        return .done
     }
 }

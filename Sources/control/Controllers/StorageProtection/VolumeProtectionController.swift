@@ -11,25 +11,16 @@ struct VolumeProtectionController: Controller {
     static let finalizer = "kubernetes.io/pv-protection"
 
     private let client: any APIClient
-    private let volumes: Informer
-    private let queue: WorkQueue<ObjectKey>
+    private let volumes: ObjectLoop
 
     init(_ context: ControllerContext) {
         client = context.client
-        volumes = context.informers.informer(.persistentVolumes)
-        queue = WorkQueue(Self.name, logger: context.logger)
+        volumes = ObjectLoop(Self.self, .persistentVolumes, context)
     }
 
-    func run() async {
-        volumes.onChange { key, _, new in
-            if let new, Finalizers.needsWork(new, Self.finalizer) { queue.add(key) }
-        }
-        await volumes.waitForSync()
-        await queue.run(workers: 1, reconcile)
-    }
+    func run() async { await volumes.run(when: { Finalizers.needsWork($0, Self.finalizer) }, reconcile) }
 
-    private func reconcile(_ key: ObjectKey) async throws -> Outcome {
-        guard let volume = volumes.object(key) else { return .done }
+    private func reconcile(_ volume: JSON) async throws -> Outcome {
         let isLeaving = volume["metadata"]?["deletionTimestamp"] != nil
         if isLeaving, volume["status"]?["phase"]?.string == "Bound" { return .done }
         return try await Finalizers.set(Self.finalizer, present: !isLeaving, on: volume, .persistentVolumes, client)

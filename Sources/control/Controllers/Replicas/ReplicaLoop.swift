@@ -1,7 +1,7 @@
-// ReplicaSet: as many pods as it says, made from its template (apps/v1 ReplicaSet).
+// As many pods as an object says, made from its template: what ReplicaSets and ReplicationControllers do alike.
 //
 // The informer's copy runs a little behind the writes. So that a second look does not make the same pods again,
-// what was created or deleted and not yet seen is remembered (`Expectations`), and the replica set waits for it.
+// what was created or deleted and not yet seen is remembered (`Expectations`), and its owner waits for it.
 
 import Client
 import Logging
@@ -9,124 +9,127 @@ import Objects
 import Reconcile
 import System
 
-struct ReplicaSetController: Controller {
-    static let name = "replicaset-controller"
+struct ReplicaLoop: Sendable {
     /// At most this many pods are made or deleted in one go (as kube-controller-manager does).
     private static let burst = 500
 
+    private let kind: ReplicatedKind
     private let client: any APIClient
-    private let replicaSets: Informer
+    private let owners: Informer
+    private let ownersByNamespace: Index
     private let pods: Informer
     private let podsByOwner: Index
     private let queue: WorkQueue<ObjectKey>
     private let events: EventRecorder
     private let expectations = Expectations()
-    private let logger: Logger
 
-    init(_ context: ControllerContext) {
+    /// - Parameter name: the controller's, as it appears in events and logs.
+    init(_ kind: ReplicatedKind, name: String, _ context: ControllerContext) {
+        self.kind = kind
         client = context.client
-        replicaSets = context.informers.informer(.replicaSets)
+        owners = context.informers.informer(kind.resource)
+        ownersByNamespace = Index.byNamespace(owners)
         pods = context.informers.informer(.pods)
         podsByOwner = Index(pods, Ownership.indexValues)
-        queue = WorkQueue(Self.name, logger: context.logger)
-        events = EventRecorder(client: context.client, component: Self.name, logger: context.logger)
-        logger = context.logger
+        queue = WorkQueue(name, logger: context.logger)
+        events = EventRecorder(client: context.client, component: name, logger: context.logger)
     }
 
     func run() async {
-        replicaSets.onChange { key, _, new in
-            if new == nil { expectations.forget(key) }
-            queue.add(key)
-        }
-        pods.onChange { key, old, new in
-            for pod in [old, new].compactMap({ $0 }) {
-                guard let owner = Ownership.controller(of: pod) else {
-                    wakeMatching(pod)
-                    continue
-                }
-                guard owner["kind"]?.string == "ReplicaSet", let name = owner["name"]?.string else { continue }
-                let ownerKey = ObjectKey(namespace: key.namespace, name: name)
-                expectations.saw(key, of: ownerKey, gone: new == nil || new?["metadata"]?["deletionTimestamp"] != nil)
-                queue.add(ownerKey)
-            }
-        }
         await withDiscardingTaskGroup { group in
             group.addTask { await events.run() }
-            group.addTask {
-                await replicaSets.waitForSync()
-                await pods.waitForSync()
-                await queue.run(workers: 5, reconcile)
-            }
+            await queue.run(
+                workers: 5,
+                watching: [
+                    KeySource(owners) { key, _, new in
+                        if new == nil { expectations.forget(key) }
+                        return [key]
+                    },
+                    KeySource(pods) { key, old, new in
+                        [old, new].compactMap { $0 }.flatMap { concerned($0, key, isGoing: Self.isGoing(new)) }
+                    },
+                ], reconcile)
+            group.cancelAll()
         }
+    }
+
+    private static func isGoing(_ pod: JSON?) -> Bool { pod?.at("metadata", "deletionTimestamp") != nil || pod == nil }
+
+    /// Whom a state of a pod concerns: its owner, or whoever may adopt it.
+    private func concerned(_ pod: JSON, _ key: ObjectKey, isGoing: Bool) -> [ObjectKey] {
+        guard let owner = Ownership.controller(of: pod) else { return adopters(of: pod, key) }
+        guard kind.isNamed(by: owner), let name = owner["name"]?.string else { return [] }
+        let ownerKey = ObjectKey(namespace: key.namespace, name: name)
+        expectations.saw(key, of: ownerKey, gone: isGoing)
+        return [ownerKey]
     }
 
     /// An orphan may be somebody's by its labels.
-    private func wakeMatching(_ pod: JSON) {
-        let namespace = pod["metadata"]?["namespace"]?.string ?? ""
-        let labels = pod["metadata"]?["labels"]?.stringMap ?? [:]
-        guard !labels.isEmpty else { return }
-        for (key, replicaSet) in replicaSets.objects where key.namespace == namespace {
-            if let selector = Ownership.selector(replicaSet["spec"]?["selector"]), selector.matches(labels) {
-                queue.add(key)
-            }
-        }
+    private func adopters(of pod: JSON, _ key: ObjectKey) -> [ObjectKey] {
+        let labels = pod.at("metadata", "labels")?.stringMap ?? [:]
+        guard !labels.isEmpty else { return [] }
+        return ownersByNamespace.objects(key.namespace).filter { kind.selector($0)?.matches(labels) == true }
+            .map { ObjectKey($0) }
     }
 
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
-        guard let replicaSet = replicaSets.object(key) else { return .done }
+        guard let owner = owners.object(key) else { return .done }
         if let wait = expectations.pending(key) { return .after(wait) }
-        guard let selector = Ownership.selector(replicaSet["spec"]?["selector"]) else {
-            throw APIStatus.internalError("replica set \(key) has no usable selector")
+        guard let selector = kind.selector(owner) else {
+            throw APIStatus.internalError("\(kind.kind) \(key) has no usable selector")
         }
         let owned = try await Ownership.claim(
-            .pods, index: podsByOwner, owner: replicaSet, in: .replicaSets, kind: "ReplicaSet",
+            .pods, index: podsByOwner, owner: owner, in: kind.resource, kind: kind.kind,
             selector: selector, client: client)
         let active = owned.filter(PodFacts.isActive)
-        let wanted = Int(replicaSet["spec"]?["replicas"]?.int ?? 1)
+        let wanted = Int(owner["spec"]?["replicas"]?.int ?? 1)
         var failure: APIStatus?
-        if replicaSet["metadata"]?["deletionTimestamp"] == nil {
+        if owner["metadata"]?["deletionTimestamp"] == nil {
             do throws(APIStatus) {
                 if active.count < wanted {
-                    try await create(min(wanted - active.count, Self.burst), for: replicaSet, key)
+                    try await create(min(wanted - active.count, Self.burst), for: owner, key)
                 } else if active.count > wanted {
-                    try await delete(min(active.count - wanted, Self.burst), of: active, for: replicaSet, key)
+                    try await delete(min(active.count - wanted, Self.burst), of: active, for: owner, key)
                 }
             } catch {
                 failure = error
             }
         }
-        try await writeStatus(of: replicaSet, key, active: active, wanted: wanted, failure: failure)
+        try await writeStatus(of: owner, key, active: active, wanted: wanted, failure: failure)
         if let failure { throw failure }
-        return nextLook(active, minReady: replicaSet["spec"]?["minReadySeconds"]?.int ?? 0)
+        return nextLook(active, minReady: owner["spec"]?["minReadySeconds"]?.int ?? 0)
     }
 
     /// Creates in batches of 1, 2, 4…: when the first is refused (a quota, say), the rest are not tried.
-    private func create(_ count: Int, for replicaSet: JSON, _ key: ObjectKey) async throws(APIStatus) {
+    private func create(_ count: Int, for owner: JSON, _ key: ObjectKey) async throws(APIStatus) {
         var left = count
         var batch = 1
         while left > 0 {
             let size = min(batch, left)
             let results = await withTaskGroup(of: Result<JSON, APIStatus>.self) { group in
                 for _ in 0..<size {
-                    group.addTask { await createOne(for: replicaSet, key) }
+                    group.addTask { await createOne(for: owner, key) }
                 }
                 return await group.reduce(into: []) { $0.append($1) }
             }
-            for case .failure(let error) in results { throw error }
+            for case .failure(let error) in results {
+                if error.isNamespaceTerminating { return }
+                throw error
+            }
             left -= size
             batch *= 2
         }
     }
 
-    private func createOne(for replicaSet: JSON, _ key: ObjectKey) async -> Result<JSON, APIStatus> {
-        let template = replicaSet["spec"]?["template"] ?? [:]
+    private func createOne(for owner: JSON, _ key: ObjectKey) async -> Result<JSON, APIStatus> {
+        let template = owner["spec"]?["template"] ?? [:]
         var metadata = template["metadata"] ?? [:]
         // The name is chosen here, so that the pod is expected before it can be seen.
         let name = "\(key.name.prefix(57))-\(Random.nameSuffix())"
         metadata["name"] = .string(name)
         metadata["generateName"] = .string("\(key.name)-")
         metadata["namespace"] = .string(key.namespace)
-        metadata["ownerReferences"] = [Ownership.reference(to: replicaSet, "apps/v1", "ReplicaSet")]
+        metadata["ownerReferences"] = [Ownership.reference(to: owner, kind.resource.apiVersion, kind.kind)]
         let pod: JSON = [
             "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] ?? [:],
         ]
@@ -135,20 +138,21 @@ struct ReplicaSetController: Controller {
         do throws(APIStatus) {
             let created = try await client.create(.pods, pod)
             events.record(
-                .normal, "SuccessfulCreate", "Created pod: \(name)", about: replicaSet, kind: "ReplicaSet",
-                apiVersion: "apps/v1")
+                .normal, "SuccessfulCreate", "Created pod: \(name)", about: owner, kind: kind.kind,
+                apiVersion: kind.resource.apiVersion)
             return .success(created)
         } catch {
             expectations.saw(podKey, of: key, gone: true)
+            if error.isNamespaceTerminating { return .failure(error) }
             events.record(
-                .warning, "FailedCreate", "Error creating: \(error.message)", about: replicaSet, kind: "ReplicaSet",
-                apiVersion: "apps/v1")
+                .warning, "FailedCreate", "Error creating: \(error.message)", about: owner, kind: kind.kind,
+                apiVersion: kind.resource.apiVersion)
             return .failure(error)
         }
     }
 
     private func delete(
-        _ count: Int, of pods: [JSON], for replicaSet: JSON, _ key: ObjectKey
+        _ count: Int, of pods: [JSON], for owner: JSON, _ key: ObjectKey
     ) async throws(APIStatus) {
         for pod in PodFacts.firstToGo(pods).prefix(count) {
             let podKey = ObjectKey(pod)
@@ -156,8 +160,8 @@ struct ReplicaSetController: Controller {
             do throws(APIStatus) {
                 try await client.delete(.pods, podKey)
                 events.record(
-                    .normal, "SuccessfulDelete", "Deleted pod: \(podKey.name)", about: replicaSet, kind: "ReplicaSet",
-                    apiVersion: "apps/v1")
+                    .normal, "SuccessfulDelete", "Deleted pod: \(podKey.name)", about: owner, kind: kind.kind,
+                    apiVersion: kind.resource.apiVersion)
             } catch {
                 expectations.saw(podKey, of: key, gone: true)
                 if error.code != 404 { throw error }
@@ -166,15 +170,15 @@ struct ReplicaSetController: Controller {
     }
 
     private func writeStatus(
-        of replicaSet: JSON, _ key: ObjectKey, active: [JSON], wanted: Int, failure: APIStatus?
+        of owner: JSON, _ key: ObjectKey, active: [JSON], wanted: Int, failure: APIStatus?
     ) async throws(APIStatus) {
-        let minReady = replicaSet["spec"]?["minReadySeconds"]?.int ?? 0
-        let templateLabels = replicaSet["spec"]?["template"]?["metadata"]?["labels"]?.stringMap ?? [:]
+        let minReady = owner["spec"]?["minReadySeconds"]?.int ?? 0
+        let templateLabels = owner["spec"]?["template"]?["metadata"]?["labels"]?.stringMap ?? [:]
         let labelled = active.filter { pod in
             let labels = pod["metadata"]?["labels"]?.stringMap ?? [:]
             return templateLabels.allSatisfy { labels[$0.key] == $0.value }
         }
-        var status = replicaSet["status"] ?? [:]
+        var status = owner["status"] ?? [:]
         func set(_ field: String, _ count: Int) {
             // Kubernetes leaves zero counts out, but for `replicas`, which is required.
             status[field] = count == 0 && field != "replicas" ? nil : .int(Int64(count))
@@ -183,8 +187,8 @@ struct ReplicaSetController: Controller {
         set("fullyLabeledReplicas", labelled.count)
         set("readyReplicas", active.filter(PodFacts.isReady).count)
         set("availableReplicas", active.filter { PodFacts.isAvailable($0, minReadySeconds: minReady) }.count)
-        status["observedGeneration"] = replicaSet["metadata"]?["generation"]
-        let known = Conditions.find("ReplicaFailure", in: replicaSet)
+        status["observedGeneration"] = owner["metadata"]?["generation"]
+        let known = Conditions.find("ReplicaFailure", in: owner)
         if let failure {
             status["conditions"] = [
                 Conditions.make(
@@ -195,11 +199,11 @@ struct ReplicaSetController: Controller {
         } else if known != nil {
             status["conditions"] = nil
         }
-        guard status != replicaSet["status"] else { return }
-        var updated = replicaSet
+        guard status != owner["status"] else { return }
+        var updated = owner
         updated["status"] = status
         do throws(APIStatus) {
-            _ = try await client.update(.replicaSets, updated, subresource: "status")
+            _ = try await client.update(kind.resource, updated, subresource: "status")
         } catch where error.code == 404 {
             return
         }

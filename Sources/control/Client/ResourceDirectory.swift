@@ -10,12 +10,17 @@ public struct DirectoryEntry: Hashable, Sendable {
     public let isNamespaced: Bool
     /// Every served version, preferred first.
     public let versions: [String]
+    /// Where its objects hold the wanted number of replicas; nil for one without the subresource scale.
+    public let replicasPath: [String]?
 
-    public init(resource: ResourceID, kind: String, isNamespaced: Bool, versions: [String]) {
+    public init(
+        resource: ResourceID, kind: String, isNamespaced: Bool, versions: [String], replicasPath: [String]? = nil
+    ) {
         self.resource = resource
         self.kind = kind
         self.isNamespaced = isNamespaced
         self.versions = versions
+        self.replicasPath = replicasPath
     }
 
     /// Whether an object with this apiVersion and kind is one of them.

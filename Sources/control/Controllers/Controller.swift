@@ -65,6 +65,8 @@ public enum Controllers {
         ServiceAccountController.self,
         RootCAController.self,
         NodeTaintController.self,
+        DisruptionController.self,
+        StaleDisruptionController.self,
         ClaimProtectionController.self,
         VolumeProtectionController.self,
         ServiceAccountTokenController.self,

@@ -15,7 +15,7 @@ struct ServedDirectory: ResourceDirectory {
             entries.append(
                 DirectoryEntry(
                     resource: declaration.id, kind: declaration.kind, isNamespaced: declaration.isNamespaced,
-                    versions: versions))
+                    versions: versions, replicasPath: declaration.custom?.scale?.replicas))
         }
         return entries
     }

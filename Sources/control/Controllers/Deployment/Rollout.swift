@@ -54,14 +54,11 @@ struct Rollout {
     var bounds: (surge: Int64, unavailable: Int64) {
         guard !isRecreate else { return (0, replicas) }
         let rolling = deployment["spec"]?["strategy"]?["rollingUpdate"]
-        func amount(_ value: JSON?, up: Bool) -> Int64 {
-            let value = value ?? "25%"
-            if let number = value.int { return number }
-            guard let text = value.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()) else { return 0 }
-            return (replicas * percent + (up ? 99 : 0)) / 100
+        func amount(_ field: String, up: Bool) -> Int64 {
+            IntOrPercent.count(rolling?[field] ?? "25%", of: replicas, roundingUp: up)
         }
-        let surge = amount(rolling?["maxSurge"], up: true)
-        let unavailable = amount(rolling?["maxUnavailable"], up: false)
+        let surge = amount("maxSurge", up: true)
+        let unavailable = amount("maxUnavailable", up: false)
         return surge == 0 && unavailable == 0 ? (0, 1) : (surge, min(unavailable, replicas))
     }
 

@@ -193,31 +193,4 @@ extension APICore {
 
     /// Deletes of one collection that are under way at the same time.
     private static let deletesAtOnce = 64
-
-    // MARK: - eviction
-
-    /// policy/v1 Eviction: a delete with the options it carries.
-    func evict(_ key: ObjectKey, _ body: JSON, _ write: WriteOptions) async throws(APIStatus) {
-        let pods = try declaration(.pods)
-        guard let subresource = pods.subresource("eviction") else { throw .noSuchResource }
-        let eviction = try pods.decode(
-            body, subresource: subresource, duplicates: write.duplicates, validation: write.validation
-        ).object
-        let named = eviction.at("metadata", "name")?.string ?? ""
-        guard named.isEmpty || named == key.name else {
-            throw .badRequest("name in URL does not match name in Eviction object: \"\(key.name)\" vs \"\(named)\"")
-        }
-        // `kubectl drain --dry-run=server` says so in the body alone.
-        let dryRun = eviction.at("deleteOptions", "dryRun")?.strings ?? []
-        guard dryRun.allSatisfy({ $0 == "All" }) else {
-            throw .badRequest("deleteOptions.dryRun: Unsupported value: \(dryRun): supported values: \"All\"")
-        }
-        var write = write
-        write.dryRun = write.dryRun || !dryRun.isEmpty
-        var request = AdmissionRequest(pods, .create, namespace: key.namespace, object: eviction, write)
-        request.name = key.name
-        request.target = .subresource("eviction")
-        try Admission.check(&request, self)
-        _ = try await delete(pods, key, DeleteOptions(eviction["deleteOptions"] ?? [:]), write)
-    }
 }

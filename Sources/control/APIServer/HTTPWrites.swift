@@ -131,7 +131,7 @@ extension HTTPFront {
         }
     }
 
-    /// A delete that may be refused one day: there are no PodDisruptionBudgets yet.
+    /// A delete that a PodDisruptionBudget may refuse.
     func evict(_ call: Call) throws(APIStatus) -> HTTPReply {
         var options = try writeOptions(call, "CreateOptions")
         let body = try Body.object(call.request, &options)

@@ -72,6 +72,7 @@ var targets: [Target] = [
 
     // transport: the quarantine for NIO and BoringSSL. HTTP holds plain values and protocols only.
     module("HTTP", in: "transport", ["System"]),
+    module("SPDY", in: "transport", ["System", "CInflate"]),
     module("PKI", in: "transport", ["System", .x509, .asn1, .crypto]),
     module("Transport", in: "transport", [
         "System", "HTTP", "PKI", "CInflate", .nio, .posix, .http1, .http2, .webSocket, .tls, .nioTLS, .logging,
@@ -82,7 +83,7 @@ var targets: [Target] = [
     module("Objects", in: "control", ["System", "CDeclarations", "CYAML"]),
     module("Store", in: "control", ["System", "CSQLite", "CInflate", .logging]),
     module("Client", in: "control", ["System", "Objects", .logging]),
-    module("APIServer", in: "control", ["System", "Objects", "Store", "Client", "HTTP", .logging]),
+    module("APIServer", in: "control", ["System", "Objects", "Store", "Client", "HTTP", "SPDY", .logging]),
     module("Reconcile", in: "control", ["System", .logging]),
     module("Scheduler", in: "control", ["System", "Objects", "Client", "Reconcile", .logging]),
     module("Controllers", in: "control", ["System", "Objects", "Client", "Reconcile", .logging]),
@@ -133,7 +134,7 @@ var targets: [Target] = [
     .target(name: "CRecordingVFS", dependencies: ["CSQLite"], path: "Tests/Support/CRecordingVFS"),
     tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),
     tests("ClientTests", ["System", "Objects", "Client", .logging]),
-    tests("APIServerTests", ["System", "Objects", "Store", "Client", "HTTP", "APIServer"]),
+    tests("APIServerTests", ["System", "Objects", "Store", "Client", "HTTP", "SPDY", "APIServer"]),
     tests("ControllersTests", [
         "System", "Objects", "Store", "Client", "HTTP", "APIServer", "Reconcile", "Scheduler", "Controllers", .logging,
     ]),

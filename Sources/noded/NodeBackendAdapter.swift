@@ -1,4 +1,4 @@
-// The API server's view of the kubelet: logs and exec, in process.
+// The API server's view of the kubelet: logs, exec, attach and ports, in process.
 //
 // The API server is made before the kubelet (the kubelet needs its client), so the backend is a place that is filled
 // when the kubelet is there; until then it says so.
@@ -55,9 +55,35 @@ final class LocalNode: NodeBackend {
         }
     }
 
+    func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+        let kubelet = try node()
+        do {
+            return LocalExec(session: try await kubelet.attach(pod: pod, container: options.container))
+        } catch {
+            throw Self.status(error)
+        }
+    }
+
+    func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
+        let kubelet = try node()
+        do {
+            return LocalConnection(socket: try await kubelet.connect(pod: pod, port: port))
+        } catch {
+            throw Self.status(error)
+        }
+    }
+
     private static func status(_ error: any Error) -> APIStatus {
         (error as? APIStatus) ?? .internalError("\(error)")
     }
+}
+
+private struct LocalConnection: PodConnection {
+    let socket: PodSocket
+
+    func read() async throws -> [UInt8]? { try await socket.read() }
+    func write(_ bytes: [UInt8]) async throws { try await socket.write(bytes) }
+    func finish() async { socket.finish() }
 }
 
 private struct LocalExec: ExecStreams {

@@ -31,6 +31,33 @@ final class TestNode: NodeBackend {
         guard let exec = session.withLock({ $0 }) else { throw .internalError("no session") }
         return exec
     }
+
+    func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+        try await exec(pod: pod, options: options)
+    }
+
+    func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
+        guard port < 9000 else { throw .internalError("connection refused") }
+        return Echo(port)
+    }
+}
+
+/// A server in a pod that greets with its port and says everything again.
+final class Echo: PodConnection {
+    private let pieces: AsyncStream<[UInt8]>
+    private let said: AsyncStream<[UInt8]>.Continuation
+
+    init(_ port: Int) {
+        (pieces, said) = AsyncStream.makeStream()
+        said.yield(Array("\(port):".utf8))
+    }
+
+    func read() async throws -> [UInt8]? {
+        for await piece in pieces { return piece }
+        return nil
+    }
+    func write(_ bytes: [UInt8]) async throws { said.yield(bytes) }
+    func finish() async { said.finish() }
 }
 
 /// `cat`: echoes stdin to stdout, ends with an exit code when stdin is closed.

@@ -15,7 +15,7 @@ import Testing
 
     /// Of control/, what node/ may use; of transport/, what stays free of NIO.
     static let nodeMayUse: Set<String> = ["Objects", "Client"]
-    static let plainTransport: Set<String> = ["HTTP", "PKI"]
+    static let plainTransport: Set<String> = ["HTTP", "PKI", "SPDY"]
 
     static let files = Tree.swiftFiles(below: "Sources")
 

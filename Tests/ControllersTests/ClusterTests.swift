@@ -26,6 +26,12 @@ struct Cluster: Sendable {
         func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
             throw .unavailable("no node")
         }
+        func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+            throw .unavailable("no node")
+        }
+        func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
+            throw .unavailable("no node")
+        }
     }
 
     static func run(_ body: @escaping @Sendable (Cluster) async throws -> Void) async throws {

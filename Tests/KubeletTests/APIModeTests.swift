@@ -22,6 +22,14 @@ private struct NoNode: NodeBackend {
     func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
         throw APIStatus.internalError("no node")
     }
+
+    func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+        throw APIStatus.internalError("no node")
+    }
+
+    func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
+        throw APIStatus.internalError("no node")
+    }
 }
 
 @Suite(.timeLimit(.minutes(2))) struct APIModeTests {

@@ -140,6 +140,8 @@ struct HTTPFront: Sendable {
         case ("log", .get): return try log(call)
         // Old clients POST; the upgrade is the same.
         case ("exec", .get), ("exec", .create): return try exec(call)
+        case ("attach", .get), ("attach", .create): return try attach(call)
+        case ("portforward", .get), ("portforward", .create): return try portForward(call)
         case ("binding", .create): return try bind(call, pod: call.path.name)
         case ("eviction", .create): return try evict(call)
         case ("token", .create): return try token(call)

@@ -1,4 +1,4 @@
-// What the API server needs of nodes: logs of containers and commands run in them.
+// What the API server needs of nodes: logs of containers, commands run in them, their own streams, their ports.
 //
 // On one machine the kubelet is in the same process and this is a few calls; with several nodes it becomes a client of
 // their https API. The API server validates pod, container and rights before it calls.
@@ -29,10 +29,11 @@ public struct LogOptions: Sendable, Hashable {
     public init(container: String) { self.container = container }
 }
 
-/// Query of …/pods/NAME/exec (core/v1 PodExecOptions).
+/// Query of …/pods/NAME/exec and …/attach (core/v1 PodExecOptions, PodAttachOptions).
 public struct ExecOptions: Sendable, Hashable {
     /// Never empty: the API server has resolved it.
     public var container: String
+    /// Empty for attach.
     public var command: [String]
     public var stdin = false
     public var stdout = false
@@ -61,6 +62,16 @@ public protocol ExecStreams: Sendable {
     func cancel() async
 }
 
+/// A TCP connection to a port of a pod.
+public protocol PodConnection: Sendable {
+    /// The next bytes; nil at the end of the stream. Throws when the connection broke.
+    func read() async throws -> [UInt8]?
+    /// Waits until there is room.
+    func write(_ bytes: [UInt8]) async throws
+    /// Says that nothing more will be written.
+    func finish() async
+}
+
 public protocol NodeBackend: Sendable {
     /// Chunks of log text, in order, until its end (or for ever with `follow`, until the container ends).
     func logs(
@@ -68,4 +79,10 @@ public protocol NodeBackend: Sendable {
     ) async throws(APIStatus) -> AsyncThrowingStream<[UInt8], any Error>
 
     func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams
+
+    /// Joins the streams of a container's own process.
+    func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams
+
+    /// Connects to a port of the pod's loopback, from inside its network namespace.
+    func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection
 }

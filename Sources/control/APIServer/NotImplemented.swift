@@ -14,7 +14,6 @@ extension APIStatus {
     }
 
     private static let instead = [
-        "attach": "use exec to run a command in the container, or logs",
         "resize": "delete the pod and create it with other resources",
     ]
 }

@@ -57,6 +57,19 @@ public enum InternetSocket {
         return socket
     }
 
+    /// Says that nothing more will be sent (shutdown(2) SHUT_WR). Nothing happens when the connection has gone.
+    public static func finish(_ socket: Int32) { _ = shutdown(socket, Int32(SHUT_WR)) }
+
+    /// Throws what a connection under way came to (SO_ERROR): ECONNREFUSED and the like.
+    public static func check(_ socket: Int32, to remote: InternetEndpoint) throws(SystemError) {
+        var error: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        try systemCall("getsockopt SO_ERROR", "\(remote)") {
+            getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size)
+        }
+        guard error == 0 else { throw SystemError("connect to", "\(remote)", Errno(error)) }
+    }
+
     public static func local(_ socket: Int32) throws(SystemError) -> InternetEndpoint {
         var storage = sockaddr_storage()
         var size = socklen_t(MemoryLayout<sockaddr_storage>.size)

@@ -144,6 +144,15 @@ actor PodWorker {
             willRun: !slot.hasEnded && !machine.isStopping && !machine.isTerminal)
     }
 
+    struct NetworkPlace: Sendable { var pid: Int32? }
+
+    /// Where the pod's sockets are: its sandbox's network namespace, or with a nil pid the node's own. nil while the
+    /// pod has no network.
+    var networkPlace: NetworkPlace? {
+        guard machine.sandboxExists, machine.networkReady else { return nil }
+        return machine.plan.hostNetwork ? NetworkPlace(pid: nil) : supervisorPID.map { NetworkPlace(pid: $0) }
+    }
+
     var object: JSON { pod }
     var trouble: String? { machine.trouble }
     var summary: JSON { machine.status(host: node.host, qosClass: qosClass) }

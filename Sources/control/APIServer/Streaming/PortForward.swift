@@ -1,0 +1,160 @@
+// portforward: connections to ports of a pod, carried over one WebSocket in one of two ways.
+//
+// `SPDY/3.1+portforward.k8s.io` (kubectl): a SPDY connection inside the messages, in PortForwardTunnel.swift. Any number
+// of connections, opened as they are needed.
+// `v4.channel.k8s.io` (the Python and JavaScript clients): one connection for each `ports=` of the query, made at once.
+// Of the n-th port, channel 2n carries data and 2n+1 what went wrong; on each the server first sends the port, two bytes,
+// little endian.
+
+internal import Client
+internal import HTTP
+internal import Objects
+
+extension HTTPFront {
+    private static let tunnel = "SPDY/3.1+portforward.k8s.io"
+    private static let channels = "v4.channel.k8s.io"
+
+    func portForward(_ call: Call) throws(APIStatus) -> HTTPReply {
+        let pod = Pod(try core.object(call.declaration, call.key).tree())
+        try Streams.checkHost(pod, call.key)
+        let spoken = [Self.tunnel, Self.channels]
+        let offered = try Streams.offered(call, Self.tunnel)
+        guard let chosen = spoken.first(where: offered.contains) else { throw Streams.unsupported(offered, spoken) }
+        let phase = pod.json.at("status", "phase")?.string ?? ""
+        guard phase == "Running" else {
+            throw .badRequest("unable to forward port because pod is not running. Current status=\(phase)")
+        }
+        let key = call.key
+        let ports = PodPorts(pod: key) { [node] port throws(APIStatus) in try await node.connect(pod: key, port: port) }
+        guard chosen == Self.channels else {
+            return .webSocket(subprotocol: chosen) { await PortForwardTunnel(ports, $0).run() }
+        }
+        var wanted: [Int] = []
+        for text in call.query.all("ports").flatMap({ $0.split(separator: ",") }) {
+            guard let port = Int(text), (1...65535).contains(port) else {
+                throw .badRequest("port \(text) must be a number from 1 to 65535 (query parameter ports)")
+            }
+            wanted.append(port)
+        }
+        guard !wanted.isEmpty, wanted.count <= 64 else {
+            throw .badRequest("the query parameter ports is required: 1 to 64 ports, one each")
+        }
+        return .webSocket(subprotocol: chosen) { [wanted] in
+            await PortForwardChannels(ports, wanted, $0).run()
+        }
+    }
+}
+
+/// Makes connections to a pod's ports and copies both ways.
+struct PodPorts: Sendable {
+    /// Bytes sent to the client at once.
+    static let piece = 32 << 10
+
+    let pod: ObjectKey
+    let connect: @Sendable (Int) async throws(APIStatus) -> any PodConnection
+
+    init(pod: ObjectKey, connect: @escaping @Sendable (Int) async throws(APIStatus) -> any PodConnection) {
+        self.pod = pod
+        self.connect = connect
+    }
+
+    /// Copies until both sides have ended. `send` gets what the pod says, an empty piece at its end.
+    /// - Returns: what went wrong, in words for the client; nil when nothing did.
+    func forward(
+        port: Int, from input: PieceQueue, send: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async -> String? {
+        let connection: any PodConnection
+        do {
+            connection = try await connect(port)
+        } catch {
+            return "error forwarding port \(port) to pod \(pod.name): \(error.message)"
+        }
+        return await withTaskGroup(of: String?.self) { group in
+            group.addTask {
+                do {
+                    while let bytes = await input.next() { try await connection.write(bytes) }
+                    await connection.finish()
+                    return nil
+                } catch {
+                    // The pod reads no more: what it still says is worth having.
+                    return nil
+                }
+            }
+            group.addTask {
+                do {
+                    while let bytes = try await connection.read() {
+                        var rest = bytes[...]
+                        while !rest.isEmpty {
+                            try await send(Array(rest.prefix(Self.piece)))
+                            rest = rest.dropFirst(Self.piece)
+                        }
+                    }
+                    try await send([])
+                    // Nothing more will be answered, whatever is still sent.
+                    input.finish()
+                    return nil
+                } catch {
+                    input.finish()
+                    return "error forwarding port \(port) to pod \(pod.name): \(error)"
+                }
+            }
+            var failure: String?
+            for await result in group { failure = failure ?? result }
+            return failure
+        }
+    }
+}
+
+/// The channel protocol.
+struct PortForwardChannels: Sendable {
+    private let ports: PodPorts
+    private let wanted: [Int]
+    private let connection: any WebSocketConnection
+    private let inputs: [PieceQueue]
+
+    init(_ ports: PodPorts, _ wanted: [Int], _ connection: any WebSocketConnection) {
+        self.ports = ports
+        self.wanted = wanted
+        self.connection = connection
+        inputs = wanted.map { _ in PieceQueue() }
+    }
+
+    func run() async {
+        for (index, port) in wanted.enumerated() {
+            let number = [UInt8(port & 0xff), UInt8(port >> 8)]
+            try? await connection.send([UInt8(2 * index)] + number)
+            try? await connection.send([UInt8(2 * index + 1)] + number)
+        }
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await receive()
+                return false
+            }
+            group.addTask {
+                await withTaskGroup(of: Void.self) { group in
+                    for index in wanted.indices { group.addTask { await forward(index) } }
+                }
+                return true
+            }
+            _ = await group.next()
+            group.cancelAll()
+            for input in inputs { input.finish() }
+        }
+        await connection.close(code: 1000)
+    }
+
+    private func forward(_ index: Int) async {
+        let (connection, channel) = (connection, UInt8(2 * index))
+        let failure = await ports.forward(port: wanted[index], from: inputs[index]) { bytes in
+            if !bytes.isEmpty { try await connection.send([channel] + bytes) }
+        }
+        if let failure { try? await connection.send([channel + 1] + Array(failure.utf8)) }
+    }
+
+    private func receive() async {
+        for await message in connection.messages {
+            guard let channel = message.first, channel % 2 == 0, Int(channel) / 2 < inputs.count else { continue }
+            await inputs[Int(channel) / 2].push(Array(message.dropFirst()))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// kubectl port-forward: SPDY/3.1 inside the messages of a WebSocket (KEP-4006). For each connection kubectl opens two
+// streams with the same `requestid` and `port`: of `streamtype` error, which it closes at once and reads for words about a
+// failure, and of `streamtype` data.
+//
+// One task reads and decides, one task a connection copies. What the client sends to a pod that does not read fills a
+// bounded queue and then stops the whole tunnel: kubectl has no windows, so there is no way to stop one stream.
+
+internal import Client
+internal import HTTP
+internal import Objects
+internal import SPDY
+import Synchronization
+
+struct PortForwardTunnel: Sendable {
+    private let ports: PodPorts
+    private let connection: any WebSocketConnection
+
+    init(_ ports: PodPorts, _ connection: any WebSocketConnection) {
+        self.ports = ports
+        self.connection = connection
+    }
+
+    private struct Pair {
+        var port: Int
+        var error: UInt32?
+        var data: UInt32?
+    }
+
+    /// How many connections one tunnel may hold.
+    private static let limit = 1024
+
+    func run() async {
+        // One task is the reader; its end (the client has gone, or is not to be understood) ends the others.
+        await withDiscardingTaskGroup { group in
+            var reader = SPDYReader()
+            var writer = SPDYWriter()
+            var pairs: [String: Pair] = [:]
+            var inputs: [UInt32: PieceQueue] = [:]
+            reading: for await message in connection.messages {
+                guard let frames = try? reader.take(message) else { break }
+                for frame in frames {
+                    switch frame {
+                    case .open(let stream, let fin, let headers):
+                        guard let (id, port) = Self.request(headers, stream), inputs.count < Self.limit else {
+                            try? await connection.send(SPDYWriter.reset(stream: stream, status: 3))
+                            continue
+                        }
+                        try? await connection.send(writer.reply(stream: stream))
+                        var pair = pairs[id] ?? Pair(port: port)
+                        if headers["streamtype"] == "error" {
+                            pair.error = stream
+                        } else {
+                            pair.data = stream
+                            inputs[stream] = PieceQueue()
+                            if fin { inputs[stream]?.finish() }
+                        }
+                        pairs[id] = pair
+                        guard let data = pair.data, let error = pair.error, let input = inputs[data] else { continue }
+                        pairs[id] = nil
+                        group.addTask { await forward(pair.port, data: data, error: error, input) }
+                    case .data(let stream, let fin, let bytes):
+                        await inputs[stream]?.push(bytes)
+                        if fin { inputs.removeValue(forKey: stream)?.finish() }
+                    case .reset(let stream, _): inputs.removeValue(forKey: stream)?.finish()
+                    case .ping(let id) where id % 2 == 1: try? await connection.send(SPDYWriter.ping(id))
+                    case .goAway: break reading
+                    case .ping, .headers, .other: break
+                    }
+                }
+            }
+            for input in inputs.values { input.finish() }
+            group.cancelAll()
+        }
+        await connection.close(code: 1000)
+    }
+
+    /// The request that a stream belongs to, and its port; nil when it is none of ours. Old clients have no request id:
+    /// their streams come in pairs, the error stream first.
+    private static func request(_ headers: [String: String], _ stream: UInt32) -> (id: String, port: Int)? {
+        guard let type = headers["streamtype"], type == "error" || type == "data",
+            let port = headers["port"].flatMap({ Int($0) }), (1...65535).contains(port)
+        else { return nil }
+        return (headers["requestid"] ?? "stream-\(type == "error" ? stream : stream - min(stream, 2))", port)
+    }
+
+    private func forward(_ port: Int, data: UInt32, error: UInt32, _ input: PieceQueue) async {
+        let connection = connection
+        let ended = Mutex(false)
+        let failure = await ports.forward(port: port, from: input) { bytes in
+            if bytes.isEmpty { ended.withLock { $0 = true } }
+            try await connection.send(SPDYWriter.data(stream: data, fin: bytes.isEmpty, bytes))
+        }
+        if !ended.withLock({ $0 }) { try? await connection.send(SPDYWriter.data(stream: data, fin: true, [])) }
+        try? await connection.send(SPDYWriter.data(stream: error, fin: true, Array((failure ?? "").utf8)))
+    }
+}

@@ -262,7 +262,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
                 ),
                 (
                     "{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}",
-                    "MountVolume.SetUp failed for volume \"v\" : projected serviceAccountToken sources are not supported yet"
+                    "MountVolume.SetUp failed for volume \"v\" : service account tokens need an API server"
                 ),
             ] {
                 let pod = try yaml("metadata: {name: web}\nspec: {volumes: [\(volume)]}")

@@ -106,12 +106,39 @@ public protocol ImageProvider: Sendable {
     func find(_ reference: String) async throws -> ResolvedImage?
 }
 
-/// ConfigMaps, Secrets and Services for the pods of this node.
+/// A projected serviceAccountToken source, and whose token it is.
+public struct TokenQuestion: Sendable, Hashable {
+    public var account: String
+    /// Empty for the API server's own.
+    public var audience: String
+    /// Seconds of life that are asked for, 600 and more; the server may give others.
+    public var seconds: Int
+
+    public init(account: String, audience: String, seconds: Int) {
+        (self.account, self.audience, self.seconds) = (account, audience, seconds)
+    }
+}
+
+/// The pod that a token is bound to: the token dies with it.
+public struct PodIdentity: Sendable, Hashable {
+    public var namespace: String
+    public var name: String
+    public var uid: String
+
+    public init(namespace: String, name: String, uid: String) {
+        (self.namespace, self.name, self.uid) = (namespace, name, uid)
+    }
+}
+
+/// ConfigMaps, Secrets, Services and tokens for the pods of this node.
 public protocol ObjectLookup: Sendable {
     /// nil when there is no such object. `pod` is who asks: it hears of later changes through `changes`.
     func object(_ resource: ResourceID, namespace: String, name: String, for podUID: String) async throws -> JSON?
     /// Services whose addresses a container of `namespace` finds in its environment.
     func services(namespace: String) async -> [JSON]
+    /// A token for the pod's service account that has at least a fifth of its life before it: kept until then, then
+    /// another one. The pod hears through `changes` when it is time to ask again.
+    func token(_ question: TokenQuestion, for pod: PodIdentity) async throws -> [UInt8]
     /// The pod is gone, or never asked.
     func release(podUID: String) async
 }

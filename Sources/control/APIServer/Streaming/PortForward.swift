@@ -27,7 +27,9 @@ extension HTTPFront {
         let key = call.key
         let ports = PodPorts(pod: key) { [node] port throws(APIStatus) in try await node.connect(pod: key, port: port) }
         guard chosen == Self.channels else {
-            return .webSocket(subprotocol: chosen) { await PortForwardTunnel(ports, $0).run() }
+            return .webSocket(subprotocol: chosen) { [logger] in
+                await PortForwardTunnel(ports, $0, logger: logger).run()
+            }
         }
         var wanted: [Int] = []
         for text in call.query.all("ports").flatMap({ $0.split(separator: ",") }) {

@@ -7,6 +7,7 @@
 
 internal import Client
 internal import HTTP
+internal import Logging
 internal import Objects
 internal import SPDY
 import Synchronization
@@ -15,9 +16,12 @@ struct PortForwardTunnel: Sendable {
     private let ports: PodPorts
     private let connection: any WebSocketConnection
 
-    init(_ ports: PodPorts, _ connection: any WebSocketConnection) {
+    private let logger: Logger
+
+    init(_ ports: PodPorts, _ connection: any WebSocketConnection, logger: Logger) {
         self.ports = ports
         self.connection = connection
+        self.logger = logger
     }
 
     private struct Pair {
@@ -37,7 +41,15 @@ struct PortForwardTunnel: Sendable {
             var pairs: [String: Pair] = [:]
             var inputs: [UInt32: PieceQueue] = [:]
             reading: for await message in connection.messages {
-                guard let frames = try? reader.take(message) else { break }
+                let frames: [SPDYFrame]
+                do {
+                    frames = try reader.take(message)
+                } catch {
+                    logger.warning(
+                        "port-forward ends: its client is not understood",
+                        metadata: ["pod": "\(ports.pod)", "error": "\(error)"])
+                    break
+                }
                 for frame in frames {
                     switch frame {
                     case .open(let stream, let fin, let headers):

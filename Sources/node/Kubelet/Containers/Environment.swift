@@ -9,6 +9,9 @@ import Objects
 struct Lookups: Sendable {
     var object: @Sendable (_ resource: ResourceID, _ name: String) async throws -> JSON?
     var services: [JSON] = []
+    var token: @Sendable (TokenQuestion) async throws -> [UInt8] = { _ in
+        throw KubeletError.unsupported("service account tokens need an API server")
+    }
 }
 
 struct EnvironmentBuilder {

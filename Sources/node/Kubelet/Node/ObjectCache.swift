@@ -1,5 +1,6 @@
 // ConfigMaps and Secrets that this node's pods use, each read when needed and watched as long as a pod uses it: a
-// change reaches the pod's volumes without anybody asking again. Nothing else of the cluster is kept here.
+// change reaches the pod's volumes without anybody asking again. Nothing else of the cluster is kept here but the pods'
+// tokens (TokenCache).
 
 import Client
 import Logging
@@ -20,6 +21,7 @@ actor ObjectCache: ObjectLookup {
     private let client: any APIClient
     private let logger: Logger
     private let changed: @Sendable (_ podUID: String) -> Void
+    private let tokens: TokenCache
     private var watches: [Item: Watch] = [:]
     private nonisolated let starts: AsyncStream<(Item, AsyncStream<Void>)>
     private nonisolated let start: AsyncStream<(Item, AsyncStream<Void>)>.Continuation
@@ -28,6 +30,7 @@ actor ObjectCache: ObjectLookup {
         self.client = client
         self.logger = logger
         self.changed = changed
+        tokens = TokenCache(client: client, logger: logger, due: changed)
         (starts, start) = AsyncStream.makeStream()
     }
 
@@ -64,7 +67,12 @@ actor ObjectCache: ObjectLookup {
         return found
     }
 
+    func token(_ question: TokenQuestion, for pod: PodIdentity) async throws -> [UInt8] {
+        try await tokens.token(question, for: pod)
+    }
+
     func release(podUID: String) async {
+        await tokens.release(podUID)
         for item in Array(watches.keys) {
             watches[item]?.users.remove(podUID)
             if watches[item]?.users.isEmpty == true { watches.removeValue(forKey: item)?.stop.finish() }
@@ -74,6 +82,7 @@ actor ObjectCache: ObjectLookup {
     /// Runs the watches until the task is cancelled.
     func run() async {
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.tokens.run() }
             for await (item, stopped) in starts {
                 group.addTask { await self.watch(item, until: stopped) }
             }
@@ -117,5 +126,8 @@ struct ManifestObjects: ObjectLookup {
     }
 
     func services(namespace: String) async -> [JSON] { [] }
+    func token(_ question: TokenQuestion, for pod: PodIdentity) async throws -> [UInt8] {
+        throw KubeletError.unsupported("service account tokens need an API server; this node runs without one")
+    }
     func release(podUID: String) async {}
 }

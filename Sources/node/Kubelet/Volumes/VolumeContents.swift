@@ -40,9 +40,21 @@ struct VolumeContents {
             guard let source = item[kind] else { continue }
             return try await files(kind, source, name: source.text("name") ?? "", mode)
         }
+        if let source = item["serviceAccountToken"] { return try await token(source, mode) }
         let kind = item.object?.keys.first ?? "source"
         if item.child(kind).flag("optional") { return [:] }
         throw KubeletError.unsupported("projected \(kind) sources are not supported yet")
+    }
+
+    /// With fsGroup nobody but root and the group may read it; without, the volume's mode counts.
+    private func token(_ source: JSON, _ mode: UInt32) async throws -> [String: VolumeFile] {
+        let spec = view.pod.child("spec")
+        let question = TokenQuestion(
+            account: spec.text("serviceAccountName") ?? "default", audience: source.text("audience") ?? "",
+            seconds: source.integer("expirationSeconds") ?? 3600)
+        let isGroups = spec.child("securityContext")["fsGroup"] != nil
+        let bytes = try await lookups.token(question)
+        return [try checked(source.text("path") ?? ""): VolumeFile(bytes: bytes, mode: isGroups ? 0o600 : mode)]
     }
 
     private func files(

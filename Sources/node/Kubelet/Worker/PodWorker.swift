@@ -406,10 +406,11 @@ actor PodWorker {
 
     private func lookups(services: [JSON]) -> Lookups {
         let (objects, uid, namespace) = (node.objects, uid, machine.plan.namespace)
+        let identity = PodIdentity(namespace: namespace, name: machine.plan.name, uid: uid)
         return Lookups(
             object: { resource, name in
                 try await objects.object(resource, namespace: namespace, name: name, for: uid)
-            }, services: services)
+            }, services: services, token: { try await objects.token($0, for: identity) })
     }
 
     private func resolveImage(_ name: String) async {

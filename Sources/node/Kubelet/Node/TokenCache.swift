@@ -31,8 +31,8 @@ actor TokenCache {
     private let due: @Sendable (_ podUID: String) -> Void
     private let now: @Sendable () -> Timestamp
     private var tokens: [Key: Token] = [:]
-    private nonisolated let wakes: AsyncStream<Void>
-    private nonisolated let wake: AsyncStream<Void>.Continuation
+    /// Signalled when a due time may have come nearer.
+    private nonisolated let changed = ChangeSignal()
 
     /// - Parameter due: called when a token of the pod wants to be asked for again.
     init(
@@ -43,7 +43,6 @@ actor TokenCache {
         self.logger = logger
         self.now = now
         self.due = due
-        (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     func token(_ question: TokenQuestion, for pod: PodIdentity) async throws -> [UInt8] {
@@ -53,7 +52,7 @@ actor TokenCache {
         do {
             let fresh = try await request(key, now)
             tokens[key] = fresh
-            wake.yield()
+            changed.signal()
             return fresh.bytes
         } catch {
             guard var known = tokens[key], now < known.expires else { throw error }
@@ -63,7 +62,7 @@ actor TokenCache {
             known.due = now.advanced(by: Self.retry)
             known.told = false
             tokens[key] = known
-            wake.yield()
+            changed.signal()
             return known.bytes
         }
     }
@@ -95,13 +94,16 @@ actor TokenCache {
     /// Tells pods of due tokens until the task is cancelled.
     func run() async {
         while !Task.isCancelled {
+            // Listened to before it is looked: a change in between is not missed. A stream serves one wait: a cancelled
+            // wait ends it.
+            let wakes = changed.changes()
             let now = now()
             for (key, token) in tokens where token.due <= now && !token.told {
                 tokens[key]?.told = true
                 due(key.pod.uid)
             }
             let next = tokens.values.filter { !$0.told }.map(\.due).min()
-            await withTaskGroup(of: Void.self) { [wakes] group in
+            await withTaskGroup(of: Void.self) { group in
                 group.addTask {
                     for await _ in wakes { break }
                 }

@@ -53,6 +53,54 @@ import Testing
         #expect(refused.message == "pods \"m\" is forbidden: a mirror pod may not reference service accounts")
     }
 
+    @Test func containersFindATokenUnlessSomebodySaysNo() async throws {
+        let api = try await TestServer()
+        var object = pod("p")
+        let own: JSON = ["name": "own", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"]
+        object.set("spec", "volumes", to: [["name": "own", "emptyDir": [:]]])
+        object.set(
+            "spec", "containers",
+            to: [["name": "a", "image": "demo:1"], ["name": "b", "image": "demo:1", "volumeMounts": [own]]])
+        let spec = await api.send("POST", pods, object).json["spec"]
+        let volume = try #require(spec?["volumes"]?[1])
+        let name = volume["name"]?.string ?? ""
+        #expect(name.hasPrefix("kube-api-access-") && name.utf8.count == "kube-api-access-".utf8.count + 5)
+        #expect(volume.at("projected", "defaultMode") == 420)
+        #expect(
+            volume.at("projected", "sources") == [
+                ["serviceAccountToken": ["path": "token", "expirationSeconds": 3607]],
+                ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
+                [
+                    "downwardAPI": [
+                        "items": [
+                            ["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]
+                        ]
+                    ]
+                ],
+            ])
+        #expect(
+            spec?["containers"]?[0]?["volumeMounts"] == [
+                [
+                    "name": .string(name), "readOnly": true,
+                    "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+                ]
+            ])
+        // What is mounted there already stays.
+        #expect(spec?["containers"]?[1]?["volumeMounts"] == [own])
+
+        var without = pod("q")
+        without.set("spec", "automountServiceAccountToken", to: false)
+        #expect(await api.send("POST", pods, without).json.at("spec", "volumes") == nil)
+        let silent: JSON = ["metadata": ["name": "silent"], "automountServiceAccountToken": false]
+        #expect(await api.send("POST", "/api/v1/namespaces/default/serviceaccounts", silent).status == 201)
+        var quiet = pod("r")
+        quiet.set("spec", "serviceAccountName", to: "silent")
+        #expect(await api.send("POST", pods, quiet).json.at("spec", "volumes") == nil)
+        quiet.set("metadata", "name", to: "s")
+        quiet.set("spec", "automountServiceAccountToken", to: true)
+        #expect(await api.send("POST", pods, quiet).json.at("spec", "volumes")?.array?.count == 1)
+    }
+
     @Test func prioritiesComeFromClasses() async throws {
         let api = try await TestServer()
         let classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
@@ -266,6 +314,21 @@ import Testing
             await api.send(
                 "POST", pods + "/theirs/eviction", ["metadata": ["name": "theirs"]], peer: kubelet("n1")
             ).status == 403)
+
+        let tokens = "/api/v1/namespaces/default/serviceaccounts/default/token"
+        func token(_ pod: String) async -> Answer {
+            let uid = await api.send("GET", pods + "/" + pod).json.at("metadata", "uid") ?? ""
+            let reference: JSON = ["apiVersion": "v1", "kind": "Pod", "name": .string(pod), "uid": uid]
+            return await api.send("POST", tokens, ["spec": ["boundObjectRef": reference]], peer: kubelet("n1"))
+        }
+        #expect(await token("mine").status == 201)
+        #expect(
+            await token("theirs").message
+                == "serviceaccounts \"default\" is forbidden: node requested token bound to a pod scheduled on a "
+                + "different node")
+        #expect(
+            await api.send("POST", tokens, ["spec": [:]], peer: kubelet("n1")).message
+                == "serviceaccounts \"default\" is forbidden: node requested token not bound to a pod")
 
         let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         #expect(

@@ -98,6 +98,7 @@ private struct NoNode: NodeBackend {
                 metadata: {name: web, namespace: default}
                 spec:
                   nodeName: n1
+                  automountServiceAccountToken: false
                   terminationGracePeriodSeconds: 5
                   containers:
                   - name: app
@@ -238,7 +239,11 @@ private struct NoNode: NodeBackend {
                     client, .pods,
                     """
                     metadata: {name: \(name), namespace: default}
-                    spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [\(container)]}
+                    spec:
+                      nodeName: n1
+                      terminationGracePeriodSeconds: 0
+                      automountServiceAccountToken: false
+                      containers: [\(container)]
                     """)
             }
             func waiting(_ name: String) async -> JSON {

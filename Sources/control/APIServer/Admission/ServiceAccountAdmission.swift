@@ -10,10 +10,6 @@ struct ServiceAccountAdmission: AdmissionStep {
     static let volumePrefix = "kube-api-access-"
     static let mirrorAnnotation = "kubernetes.io/config.mirror"
 
-    /// The one switch of token injection: off while the kubelet cannot mount a serviceAccountToken source, as a pod
-    /// with such a volume would then never start.
-    static let mountsTokens = false
-
     func concerns(_ site: AdmissionSite) -> Bool { site.creates(.pods) }
 
     func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
@@ -36,7 +32,7 @@ struct ServiceAccountAdmission: AdmissionStep {
             request.object.set("spec", "imagePullSecrets", to: .array(secrets))
         }
         let wants = spec?["automountServiceAccountToken"]?.bool ?? account["automountServiceAccountToken"]?.bool
-        if ServiceAccountAdmission.mountsTokens, wants ?? true { ServiceAccountAdmission.mountToken(&request.object) }
+        if wants ?? true { ServiceAccountAdmission.mountToken(&request.object) }
     }
 
     /// A mirror pod is a kubelet's picture of a static pod: it runs without the API, so it may not lean on it.

@@ -58,7 +58,8 @@ final class LocalNode: NodeBackend {
     func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
         let kubelet = try node()
         do {
-            return LocalExec(session: try await kubelet.attach(pod: pod, container: options.container))
+            return LocalExec(session: try await kubelet.attach(
+                    pod: pod, container: options.container, stdin: options.stdin))
         } catch {
             throw Self.status(error)
         }
@@ -72,6 +73,8 @@ final class LocalNode: NodeBackend {
             throw Self.status(error)
         }
     }
+
+    func untilGone(pod: ObjectKey) async { await (try? node())?.networkEnd(of: pod) }
 
     private static func status(_ error: any Error) -> APIStatus {
         (error as? APIStatus) ?? .internalError("\(error)")

@@ -19,6 +19,13 @@ import Testing
         398b209198094adc8c0600000000ffff800300010000001800000003000000000000c2aa15540a2512d209000000ffff
         """)
 
+    /// The same for port 9999: streams 5 and 7 of the same connection, whose compression goes on.
+    static let openedLater: [UInt8] = hex(
+        """
+        80030001000000190000000500000000000022ce52164b20c0d06c08000000ffff80030001000000150000000700000000000022ca5a1c7a
+        01000000ffff
+        """)
+
     static func hex(_ text: String) -> [UInt8] {
         let digits = text.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue.map(UInt8.init) }
         return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
@@ -80,6 +87,40 @@ import Testing
             if let nonsense { socket.client.yield(nonsense) } else { socket.client.finish() }
             await running
         }
+    }
+
+    @Test func aConnectionThatIsDroppedOrRefusedLeavesTheOthers() async throws {
+        let (api, socket, run) = try await serve("", "SPDY/3.1+portforward.k8s.io")
+        async let running: Void = run()
+        func answers() throws -> [SPDYFrame] {
+            var reader = SPDYReader()
+            return try reader.take(Array(socket.sent.withLock { $0 }.joined()))
+        }
+        func until(_ frame: SPDYFrame) async throws {
+            while try !answers().contains(frame) { try await Task.sleep(for: .milliseconds(2)) }
+        }
+        socket.client.yield(Self.opened)
+        // The pod would go on talking: the reset ends that, and the error stream with no words.
+        socket.client.yield(SPDYWriter.reset(stream: 3, status: 5))
+        try await until(.data(stream: 1, fin: true, []))
+        // Port 9999, stream 5 and 7; nobody listens there.
+        socket.client.yield(Self.openedLater)
+        let words = "error forwarding port 9999 to pod p: connection refused"
+        try await until(.data(stream: 5, fin: true, Array(words.utf8)))
+        #expect(try answers().contains(.data(stream: 7, fin: true, [])))
+        socket.client.yield(SPDYWriter.ping(9))
+        try await until(.ping(9))
+        // The pod goes, and with it the session.
+        api.node.end.continuation.finish()
+        while socket.closeCode.withLock({ $0 }) == nil { try await Task.sleep(for: .milliseconds(2)) }
+        socket.client.finish()
+        await running
+    }
+
+    @Test func repliesAreFlushedForGosInflater() {
+        var writer = SPDYWriter()
+        // An empty stored block ends each: zlib's sync flush.
+        for stream: UInt32 in [1, 3] { #expect(writer.reply(stream: stream).suffix(5) == [0, 0, 0, 0xff, 0xff]) }
     }
 
     @Test func channelsOfOldClients() async throws {

@@ -51,10 +51,10 @@ import Testing
 
     @Test func whatIsListedAndMissingSaysSo() async throws {
         let api = try await TestServer()
-        let pod = await api.send("GET", "/api/v1/namespaces/default/pods/x/attach")
+        let pod = await api.send("GET", "/api/v1/namespaces/default/pods/x/resize")
         #expect(pod.status == 501 && pod.reason == "NotImplemented")
-        #expect(pod.message.hasPrefix("the subresource attach of pods is not implemented by this server yet; use exec"))
+        #expect(pod.message.hasPrefix("the subresource resize of pods is not implemented by this server yet; delete"))
         #expect(await api.send("GET", "/api/v1/namespaces/default/pods/x/nonsense").status == 404)
-        #expect(await api.send("PATCH", "/api/v1/namespaces/default/pods/x/attach", [:]).status == 405)
+        #expect(await api.send("POST", "/api/v1/namespaces/default/pods/x/resize", [:]).status == 405)
     }
 }

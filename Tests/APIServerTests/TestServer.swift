@@ -40,6 +40,9 @@ final class TestNode: NodeBackend {
         guard port < 9000 else { throw .internalError("connection refused") }
         return Echo(port)
     }
+
+    let end = AsyncStream<Void>.makeStream()
+    func untilGone(pod: ObjectKey) async { for await _ in end.stream {} }
 }
 
 /// A server in a pod that greets with its port and says everything again.

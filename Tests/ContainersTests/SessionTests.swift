@@ -179,11 +179,14 @@ import Testing
                 $0.stdinOnce = true
             }
             _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
-            let session = try await node.runtime.attach(sandbox: sandbox.uid, container: config.id)
+            // One that only looks on leaves the input to the next.
+            let onlooker = try await node.runtime.attach(sandbox: sandbox.uid, container: config.id, stdin: false)
+            let session = try await node.runtime.attach(sandbox: sandbox.uid, container: config.id, stdin: true)
             try await session.write(Array("one\n".utf8))
             try await session.write(Array("two\n".utf8))
             await session.closeStdin()
             #expect(await text(session.stdout) == "got one\ngot two\nover\n")
+            #expect(await text(onlooker.stdout) == "got one\ngot two\nover\n")
             #expect(try await session.wait() == 0)
             #expect(try node.log(config) == "got one\ngot two\nover")
         }

@@ -32,6 +32,8 @@ struct Cluster: Sendable {
         func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
             throw .unavailable("no node")
         }
+
+        func untilGone(pod: ObjectKey) async {}
     }
 
     static func run(_ body: @escaping @Sendable (Cluster) async throws -> Void) async throws {

@@ -30,6 +30,8 @@ private struct NoNode: NodeBackend {
     func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
         throw APIStatus.internalError("no node")
     }
+
+    func untilGone(pod: ObjectKey) async {}
 }
 
 @Suite(.timeLimit(.minutes(2))) struct APIModeTests {

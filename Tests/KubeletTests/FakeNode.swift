@@ -99,7 +99,7 @@ final class FakeRuntime: ContainerRuntime {
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession {
         throw ContainersError.invalid("the fake does not exec")
     }
-    func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
+    func attach(sandbox uid: String, container id: String, stdin: Bool) async throws -> ExecSession {
         throw ContainersError.invalid("the fake does not attach")
     }
     func reopenLog(sandbox uid: String, id: String) async throws {}

@@ -85,4 +85,7 @@ public protocol NodeBackend: Sendable {
 
     /// Connects to a port of the pod's loopback, from inside its network namespace.
     func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection
+
+    /// Returns when the pod has no network (any more), or when the task is cancelled.
+    func untilGone(pod: ObjectKey) async
 }

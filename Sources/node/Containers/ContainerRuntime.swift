@@ -26,8 +26,9 @@ public protocol ContainerRuntime: Sendable {
 
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession
 
-    /// Joins the running container's own streams. Its `wait` returns the container's exit code.
-    func attach(sandbox uid: String, container id: String) async throws -> ExecSession
+    /// Joins the running container's own streams, its input only with `stdin`: what ends with the session (stdinOnce)
+    /// stays open for the one that will write. Its `wait` returns the container's exit code.
+    func attach(sandbox uid: String, container id: String, stdin: Bool) async throws -> ExecSession
 
     /// The log file at the container's log path was renamed by somebody else: write to a new one.
     func reopenLog(sandbox uid: String, id: String) async throws

@@ -257,11 +257,12 @@ public actor PodRuntime: ContainerRuntime {
         return try await Sessions.exec(sandbox.connection, container: id, config)
     }
 
-    public func attach(sandbox uid: String, container id: String) async throws -> ExecSession {
+    public func attach(sandbox uid: String, container id: String, stdin: Bool) async throws -> ExecSession {
         let (sandbox, container) = try container(uid, id)
         guard case .running = container.state else { throw ContainersError.notRunning(id: id) }
-        return try await Sessions.attach(sandbox.connection, container: id, terminal: container.record.terminal) {
-            [self] in
+        return try await Sessions.attach(
+            sandbox.connection, container: id, terminal: container.record.terminal, stdin: stdin
+        ) { [self] in
             try await exitCode(uid, id)
         }
     }

@@ -64,17 +64,18 @@ enum Sessions {
     }
 
     static func attach(
-        _ connection: SupervisorConnection, container id: String, terminal: Bool,
+        _ connection: SupervisorConnection, container id: String, terminal: Bool, stdin wantsInput: Bool,
         exit: @escaping @Sendable () async throws -> Int32
     ) async throws -> ExecSession {
         let output = try FileDescriptor.pipe().shared()
         let error = try FileDescriptor.pipe().shared()
         var fields = FieldWriter()
         fields.put(Tag.id, Array(id.utf8))
+        if !wantsInput { fields.put(Tag.number, UInt64(1)) }
         let answer = try await connection.request(
             .attach, fields, descriptors: [output.writing, error.writing]
         ).answer
-        let stdin = Input(answer.descriptors.first)
+        let stdin = Input(wantsInput ? answer.descriptors.first : nil)
         // Not held when it is a pipe: closing stdin must close the last writer.
         let master = terminal ? answer.descriptors.first : nil
         // The supervisor closes its ends with the container; nobody else holds them.

@@ -46,9 +46,9 @@ extension Kubelet {
     }
 
     /// Joins a running container's own streams.
-    public func attach(pod key: ObjectKey, container: String?) async throws -> ExecSession {
+    public func attach(pod key: ObjectKey, container: String?, stdin: Bool) async throws -> ExecSession {
         let (uid, id) = try await running(key, container)
-        return try await dependencies.runtime.attach(sandbox: uid, container: id)
+        return try await dependencies.runtime.attach(sandbox: uid, container: id, stdin: stdin)
     }
 
     private func running(_ key: ObjectKey, _ container: String?) async throws -> (uid: String, id: String) {

@@ -75,4 +75,15 @@ extension Kubelet {
                 "failed to connect to localhost:\(port) inside the pod's network namespace: \(error.errno)")
         }
     }
+
+    /// Returns when the pod has no network (any more), or when the task is cancelled.
+    public func networkEnd(of key: ObjectKey) async {
+        guard let worker = try? worker(key) else { return }
+        // Listened to before it is looked: a change in between is not missed.
+        let changes = worker.changes()
+        if await worker.networkPlace == nil { return }
+        for await _ in changes {
+            if await worker.networkPlace == nil { return }
+        }
+    }
 }

@@ -199,12 +199,13 @@ extension Supervisor {
     }
 
     private func attach(_ message: Connection.Message, _ connection: Connection) throws(Failure) {
-        let container = try running(message).container
+        let (container, withoutInput) = try running(message)
         guard message.descriptors.count == 2 else { throw Failure(.protocolError, SUP_EPROTO) }
         for fd in message.descriptors { _ = sup_set_nonblocking(fd) }
         container.attached.append((message.descriptors[0], message.descriptors[1]))
         var descriptors: [Int32] = []
-        if container.input >= 0 {
+        // A terminal's master sets its size, too.
+        if container.input >= 0, withoutInput == 0 || container.process.terminal {
             let copy = sup_duplicate(container.input)
             if copy >= 0 { descriptors.append(copy) }
             // The session's copy is then the only writer: its end is the container's end of input.

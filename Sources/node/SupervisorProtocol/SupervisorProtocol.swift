@@ -5,7 +5,7 @@
 //       createSandbox plan               ->       sandbox | failed
 //       startContainer plan [cgroup fd]  ->       started pid | failed step errno target
 //       exec plan [stdin stdout stderr]  ->       execStarted [terminal fd] | failed;  later execExited with the same id
-//       attach id [stdout stderr]        ->       attached [stdin fd]
+//       attach id [stdout stderr]        ->       attached [stdin fd], which number 1 does without
 //       signal, kill, remove, reopenLog, cancelExec, shutdown   ->   done | failed
 //                                        <-       exited (event: a container ended)
 

@@ -26,24 +26,3 @@ check "the emptyDir takes files" kp exec "$pod" -- sh -c 'echo x >/srv/scratch/x
 expect "a system-call filter is on" 'Seccomp:[[:space:]]+2' kp exec "$pod" -- grep Seccomp: /proc/self/status
 expect "the default capabilities, no more" 'CapEff:[[:space:]]+00000000a80425fb' kp exec "$pod" -- grep CapEff /proc/self/status
 same "the host name is the pod's" "$pod" "$(kp exec "$pod" -- hostname)"
-
-# attach and port-forward
-kp apply -f - >/dev/null <<'YAML'
-{apiVersion: v1, kind: Pod, metadata: {name: talker}, spec: {restartPolicy: Never, containers: [{name: talker, stdin: true,
- image: "ghcr.io/company/web-app:v1.0.0", command: [sh, -c, 'while read -r line; do echo "heard $line"; done; exit 4']}]}}
-YAML
-check "a pod that listens" kp wait --for=condition=Ready pod/talker --timeout=40s
-expect "attach joins its streams" '^heard one$' bash -c "(sleep 1; echo one; sleep 1) | KUBECACHEDIR=$WORK/cache timeout 20 nsenter --net=/run/netns/$NODE $KUBECTL --kubeconfig $DATA/admin.kubeconfig -n production attach -i talker"
-kp delete pod talker --now >/dev/null 2>&1
-# kubectl itself outside of timeout's reach: it ends by signal.
-forward_log=$WORK/forward
-KUBECACHEDIR=$WORK/cache nsenter --net="/run/netns/$NODE" "$KUBECTL" --kubeconfig "$DATA/admin.kubeconfig" -n production port-forward "$pod" 18080:8080 18081:9 >"$forward_log" 2>&1 &
-forward=$!
-wait_until 20 grep -q 'Forwarding from 127.0.0.1:18080' "$forward_log"
-expect "port-forward reaches the pod" "web-app|$pod" in_node curl -sS --max-time 10 http://127.0.0.1:18080/
-fetched=$(for _ in $(seq 1 20); do in_node curl -sS -o /dev/null -w '%{http_code} ' --max-time 10 http://127.0.0.1:18080/ & done; wait $(jobs -p | grep -vx "$forward"))
-same "twenty at once" 20 "$(grep -o 200 <<<"$fetched" | wc -l)"
-in_node curl -sS --max-time 5 http://127.0.0.1:18081/ >/dev/null 2>&1
-if wait_until 5 grep -qi 'refused' "$forward_log"; then ok "a port that nobody listens on is told"; else fail "a port that nobody listens on is told" "$(cat "$forward_log")"; fi
-kill "$forward" 2>/dev/null
-{ wait "$forward"; } 2>/dev/null

@@ -25,7 +25,7 @@ extension HTTPFront {
             throw .badRequest("unable to forward port because pod is not running. Current status=\(phase)")
         }
         let key = call.key
-        let ports = PodPorts(pod: key) { [node] port throws(APIStatus) in try await node.connect(pod: key, port: port) }
+        let ports = PodPorts(node, pod: key)
         guard chosen == Self.channels else {
             return .webSocket(subprotocol: chosen) { [logger] in
                 await PortForwardTunnel(ports, $0, logger: logger).run()
@@ -51,36 +51,44 @@ extension HTTPFront {
 struct PodPorts: Sendable {
     /// Bytes sent to the client at once.
     static let piece = 32 << 10
+    /// How long a pod may leave what a client sends unread before that connection ends: it holds up the others of its
+    /// session, which have no way around it.
+    static let patience = Duration.seconds(60)
 
     let pod: ObjectKey
-    let connect: @Sendable (Int) async throws(APIStatus) -> any PodConnection
+    private let node: any NodeBackend
 
-    init(pod: ObjectKey, connect: @escaping @Sendable (Int) async throws(APIStatus) -> any PodConnection) {
+    init(_ node: any NodeBackend, pod: ObjectKey) {
+        self.node = node
         self.pod = pod
-        self.connect = connect
     }
 
-    /// Copies until both sides have ended. `send` gets what the pod says, an empty piece at its end.
-    /// - Returns: what went wrong, in words for the client; nil when nothing did.
+    /// Returns when the pod has lost its network: nothing more can be forwarded.
+    func gone() async { await node.untilGone(pod: pod) }
+
+    /// Copies until both sides have ended, or the pod's has: what is sent after that would never be answered. `send` gets
+    /// what the pod says, an empty piece at its end. A connection that breaks ends, like one that was closed.
+    /// - Returns: why there is no connection, in words for the client; nil when there was one.
     func forward(
         port: Int, from input: PieceQueue, send: @escaping @Sendable ([UInt8]) async throws -> Void
     ) async -> String? {
+        // Nothing is taken any more: what the client still sends is dropped, and holds nobody up.
+        defer { input.finish() }
         let connection: any PodConnection
         do {
-            connection = try await connect(port)
+            connection = try await node.connect(pod: pod, port: port)
         } catch {
-            return "error forwarding port \(port) to pod \(pod.name): \(error.message)"
+            // An internal error's own words are in its cause.
+            let words = error.details?.causes.first?.message ?? error.message
+            return "error forwarding port \(port) to pod \(pod.name): \(words)"
         }
-        return await withTaskGroup(of: String?.self) { group in
+        await withTaskGroup(of: Bool.self) { group in
             group.addTask {
-                do {
-                    while let bytes = await input.next() { try await connection.write(bytes) }
-                    await connection.finish()
-                    return nil
-                } catch {
-                    // The pod reads no more: what it still says is worth having.
-                    return nil
+                while let bytes = await input.next() {
+                    guard await write(bytes, to: connection) else { return true }
                 }
+                await connection.finish()
+                return false
             }
             group.addTask {
                 do {
@@ -91,18 +99,33 @@ struct PodPorts: Sendable {
                             rest = rest.dropFirst(Self.piece)
                         }
                     }
-                    try await send([])
-                    // Nothing more will be answered, whatever is still sent.
-                    input.finish()
-                    return nil
                 } catch {
-                    input.finish()
-                    return "error forwarding port \(port) to pod \(pod.name): \(error)"
+                    // Broken on either side: there is nobody to tell but by ending.
                 }
+                try? await send([])
+                return true
             }
-            var failure: String?
-            for await result in group { failure = failure ?? result }
-            return failure
+            for await isOver in group where isOver {
+                input.finish()
+                group.cancelAll()
+            }
+        }
+        return nil
+    }
+
+    /// False when the pod does not take it.
+    private func write(_ bytes: [UInt8], to connection: any PodConnection) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                do { try await connection.write(bytes) } catch { return false }
+                return true
+            }
+            group.addTask {
+                try? await Task.sleep(for: Self.patience)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
         }
     }
 }
@@ -136,6 +159,10 @@ struct PortForwardChannels: Sendable {
                 await withTaskGroup(of: Void.self) { group in
                     for index in wanted.indices { group.addTask { await forward(index) } }
                 }
+                return true
+            }
+            group.addTask {
+                await ports.gone()
                 return true
             }
             _ = await group.next()

@@ -3,7 +3,9 @@
 // failure, and of `streamtype` data.
 //
 // One task reads and decides, one task a connection copies. What the client sends to a pod that does not read fills a
-// bounded queue and then stops the whole tunnel: kubectl has no windows, so there is no way to stop one stream.
+// bounded queue and then stops the whole tunnel: kubectl has no windows, so there is no way to stop one stream. It ends
+// with the pod. kubectl itself ends when it reads words on an error stream, and resets each data stream once it has seen
+// its end, so that only the reset says that a connection is over for the client.
 
 internal import Client
 internal import HTTP
@@ -24,22 +26,40 @@ struct PortForwardTunnel: Sendable {
         self.logger = logger
     }
 
+    /// The two streams of one connection, until both are there.
     private struct Pair {
         var port: Int
         var error: UInt32?
         var data: UInt32?
     }
 
-    /// How many connections one tunnel may hold.
+    /// The client's side of a data stream.
+    private struct Input {
+        let queue = PieceQueue()
+        /// Finished when the client wants nothing more of the connection.
+        let drop = AsyncStream<Void>.makeStream()
+
+        func end() {
+            queue.finish()
+            drop.continuation.finish()
+        }
+    }
+
+    /// How many connections one tunnel may hold, made and half made.
     private static let limit = 1024
 
     func run() async {
         // One task is the reader; its end (the client has gone, or is not to be understood) ends the others.
         await withDiscardingTaskGroup { group in
+            group.addTask {
+                await ports.gone()
+                // The reader sees the client's answer, or the end.
+                if !Task.isCancelled { await connection.close(code: 1000) }
+            }
             var reader = SPDYReader()
             var writer = SPDYWriter()
             var pairs: [String: Pair] = [:]
-            var inputs: [UInt32: PieceQueue] = [:]
+            var inputs: [UInt32: Input] = [:]
             reading: for await message in connection.messages {
                 let frames: [SPDYFrame]
                 do {
@@ -53,7 +73,9 @@ struct PortForwardTunnel: Sendable {
                 for frame in frames {
                     switch frame {
                     case .open(let stream, let fin, let headers):
-                        guard let (id, port) = Self.request(headers, stream), inputs.count < Self.limit else {
+                        guard let (id, port) = Self.request(headers, stream), inputs[stream] == nil,
+                            inputs.count + pairs.count < Self.limit
+                        else {
                             try? await connection.send(SPDYWriter.reset(stream: stream, status: 3))
                             continue
                         }
@@ -63,24 +85,24 @@ struct PortForwardTunnel: Sendable {
                             pair.error = stream
                         } else {
                             pair.data = stream
-                            inputs[stream] = PieceQueue()
-                            if fin { inputs[stream]?.finish() }
+                            inputs[stream] = Input()
+                            if fin { inputs[stream]?.queue.finish() }
                         }
                         pairs[id] = pair
                         guard let data = pair.data, let error = pair.error, let input = inputs[data] else { continue }
                         pairs[id] = nil
                         group.addTask { await forward(pair.port, data: data, error: error, input) }
                     case .data(let stream, let fin, let bytes):
-                        await inputs[stream]?.push(bytes)
-                        if fin { inputs.removeValue(forKey: stream)?.finish() }
-                    case .reset(let stream, _): inputs.removeValue(forKey: stream)?.finish()
+                        await inputs[stream]?.queue.push(bytes)
+                        if fin { inputs[stream]?.queue.finish() }
+                    case .reset(let stream, _): inputs.removeValue(forKey: stream)?.end()
                     case .ping(let id) where id % 2 == 1: try? await connection.send(SPDYWriter.ping(id))
                     case .goAway: break reading
                     case .ping, .headers, .other: break
                     }
                 }
             }
-            for input in inputs.values { input.finish() }
+            for input in inputs.values { input.end() }
             group.cancelAll()
         }
         await connection.close(code: 1000)
@@ -95,14 +117,25 @@ struct PortForwardTunnel: Sendable {
         return (headers["requestid"] ?? "stream-\(type == "error" ? stream : stream - min(stream, 2))", port)
     }
 
-    private func forward(_ port: Int, data: UInt32, error: UInt32, _ input: PieceQueue) async {
+    private func forward(_ port: Int, data: UInt32, error: UInt32, _ input: Input) async {
         let connection = connection
-        let ended = Mutex(false)
-        let failure = await ports.forward(port: port, from: input) { bytes in
-            if bytes.isEmpty { ended.withLock { $0 = true } }
-            try await connection.send(SPDYWriter.data(stream: data, fin: bytes.isEmpty, bytes))
+        let failure = await withTaskGroup(of: String?.self) { group in
+            group.addTask {
+                await ports.forward(port: port, from: input.queue) { bytes in
+                    try await connection.send(SPDYWriter.data(stream: data, fin: bytes.isEmpty, bytes))
+                }
+            }
+            group.addTask {
+                for await _ in input.drop.stream {}
+                return nil
+            }
+            // The other one ends when it is cancelled.
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
         }
-        if !ended.withLock({ $0 }) { try? await connection.send(SPDYWriter.data(stream: data, fin: true, [])) }
+        // Without a connection nothing has been said on the data stream.
+        if failure != nil { try? await connection.send(SPDYWriter.data(stream: data, fin: true, [])) }
         try? await connection.send(SPDYWriter.data(stream: error, fin: true, Array((failure ?? "").utf8)))
     }
 }

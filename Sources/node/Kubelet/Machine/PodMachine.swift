@@ -229,6 +229,8 @@ public struct PodMachine: Sendable {
 
     private mutating func progressed() {
         retryDelay = .zero
+        // A retry that is still armed is for what has been done meanwhile.
+        serials[.retry, default: 0] += 1
         trouble = nil
     }
 

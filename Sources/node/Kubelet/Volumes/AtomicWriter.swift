@@ -49,11 +49,11 @@ enum AtomicWriter {
         let target = "\(folder)/\(path)"
         let descriptor = try FileDescriptor.open(target, [.write, .create, .exclusive], mode: 0o600)
         try descriptor.write(all: file.bytes)
-        try own(target, group, mode: mode)
+        try own(target, group, owner: file.owner, mode: mode)
     }
 
-    private static func own(_ path: String, _ group: UInt32?, mode: UInt32) throws {
-        if let group { try Files.setOwner(path, uid: 0, gid: group) }
+    private static func own(_ path: String, _ group: UInt32?, owner: UInt32? = nil, mode: UInt32) throws {
+        if group != nil || owner != nil { try Files.setOwner(path, uid: owner ?? 0, gid: group ?? 0) }
         try Files.setMode(path, mode)
     }
 

@@ -9,6 +9,8 @@ struct VolumeFile: Sendable, Hashable {
     var bytes: [UInt8]
     /// Permission bits.
     var mode: UInt32
+    /// Who owns it; root when nil.
+    var owner: UInt32?
 }
 
 struct VolumeContents {
@@ -46,15 +48,29 @@ struct VolumeContents {
         throw KubeletError.unsupported("projected \(kind) sources are not supported yet")
     }
 
-    /// With fsGroup nobody but root and the group may read it; without, the volume's mode counts.
+    /// Read by nobody but the group (fsGroup) or the one user that all containers run as, where there is such; else the
+    /// volume's mode counts.
     private func token(_ source: JSON, _ mode: UInt32) async throws -> [String: VolumeFile] {
         let spec = view.pod.child("spec")
         let question = TokenQuestion(
             account: spec.text("serviceAccountName") ?? "default", audience: source.text("audience") ?? "",
             seconds: source.integer("expirationSeconds") ?? 3600)
+        let owner = Self.user(spec)
         let isGroups = spec.child("securityContext")["fsGroup"] != nil
         let bytes = try await lookups.token(question)
-        return [try checked(source.text("path") ?? ""): VolumeFile(bytes: bytes, mode: isGroups ? 0o600 : mode)]
+        let file = VolumeFile(bytes: bytes, mode: isGroups || owner != nil ? 0o600 : mode, owner: owner)
+        return [try checked(source.text("path") ?? ""): file]
+    }
+
+    /// The runAsUser of all containers, when each has one and it is the same.
+    private static func user(_ spec: JSON) -> UInt32? {
+        let common = spec.child("securityContext").integer("runAsUser")
+        let users = Set(
+            (spec.list("initContainers") + spec.list("containers")).map {
+                $0.child("securityContext").integer("runAsUser") ?? common
+            })
+        guard users.count == 1, let user = users.first ?? nil else { return nil }
+        return UInt32(exactly: user)
     }
 
     private func files(

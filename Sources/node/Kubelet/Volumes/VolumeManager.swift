@@ -95,8 +95,10 @@ struct VolumeManager: Sendable {
 
     /// A tmpfs at the path, unless it has one.
     private func makeTmpfs(_ path: String, size: UInt64?, mode: UInt32) throws {
+        // The table grows with the pods of the node: a new folder needs no look at it.
+        let isNew = !Files.exists(path)
         try Files.makeDirectory(path, mode: 0o755)
-        if try MountTable.read().contains(where: { $0.point == path }) { return }
+        if !isNew, try MountTable.read().contains(where: { $0.point == path }) { return }
         var options: [(key: String, value: String?)] = [("source", "tmpfs"), ("mode", String(mode, radix: 8))]
         if let size { options.append(("size", String(size))) }
         let mount = try Mounts.create("tmpfs", options, attributes: [.noSetUID, .noDevices])

@@ -72,10 +72,10 @@ actor PodWorker {
         deliver(.desired(PodPlan(pod)))
     }
 
-    /// A ConfigMap or Secret that the pod uses has changed.
+    /// A ConfigMap or Secret that the pod uses has changed, or is there at last, or a token is due.
     func objectsChanged() {
         switch machine.stage {
-        case .active: operate.yield(.mountVolumes)
+        case .active, .preparing(.volumes): operate.yield(.mountVolumes)
         default: break
         }
     }

@@ -29,6 +29,14 @@ final class Metrics: Sendable {
         var counts = [UInt64](repeating: 0, count: Metrics.buckets.count + 1)
         var seconds = 0.0
         var count: UInt64 = 0
+
+        mutating func add(code: Int, bucket: Int?, seconds: Double) {
+            codes[code, default: 0] += 1
+            guard let bucket else { return }
+            counts[bucket] += 1
+            self.seconds += seconds
+            count += 1
+        }
     }
 
     private struct State {
@@ -42,13 +50,8 @@ final class Metrics: Sendable {
     /// An answer was given after so many seconds; nil for endless ones, whose length says nothing.
     func count(_ labels: RequestLabels, code: Int, seconds: Double?) {
         let bucket = seconds.map { seconds in Metrics.buckets.firstIndex { seconds <= $0 } ?? Metrics.buckets.count }
-        state.withLock { state in
-            state.requests[labels, default: Series()].codes[code, default: 0] += 1
-            guard let bucket, let seconds else { return }
-            state.requests[labels]!.counts[bucket] += 1
-            state.requests[labels]!.seconds += seconds
-            state.requests[labels]!.count += 1
-        }
+        // One look-up: hashing six words is most of what this costs.
+        state.withLock { $0.requests[labels, default: Series()].add(code: code, bucket: bucket, seconds: seconds ?? 0) }
     }
 
     func opened(_ labels: RequestLabels) { state.withLock { $0.open[labels, default: 0] += 1 } }

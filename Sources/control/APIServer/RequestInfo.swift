@@ -34,8 +34,7 @@ enum Verb: String, Sendable {
 
 enum RequestInfo {
     static func target(_ path: String) -> RequestTarget {
-        // Bytes, not characters: on every request's way, and a combining mark after a slash would hide it.
-        let parts = path.utf8.split(separator: UInt8(ascii: "/")).map { decode(Substring($0)) }
+        let parts = segments(path)
         var rest: ArraySlice<String>
         var found: ResourcePath
         if parts.count >= 3, parts[0] == "api" {
@@ -56,6 +55,31 @@ enum RequestInfo {
         found.subresource = rest.popFirst()
         found.rest = Array(rest)
         return .resource(found)
+    }
+
+    /// What lies between the slashes, decoded, empty segments left out. Bytes, not characters: a combining mark after a
+    /// slash would hide it.
+    private static func segments(_ path: String) -> [String] {
+        var path = path
+        return path.withUTF8 { bytes in
+            var segments: [String] = []
+            segments.reserveCapacity(8)
+            var start = 0
+            var isEscaped = false
+            for index in 0...bytes.count {
+                if index < bytes.count, bytes[index] != 0x2f {
+                    if bytes[index] == 0x25 { isEscaped = true }
+                    continue
+                }
+                if index > start {
+                    let text = String(decoding: UnsafeBufferPointer(rebasing: bytes[start..<index]), as: UTF8.self)
+                    segments.append(isEscaped ? decode(text) : text)
+                }
+                start = index + 1
+                isEscaped = false
+            }
+            return segments
+        }
     }
 
     /// The verb of a method on a path; nil for a method the API does not know.

@@ -51,7 +51,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var sink: ChannelSink?
     private var nesting = 0
     private var work: Task<Void, Never>?
-    var timer: Scheduled<Void>?
+    private var timer: ConnectionTimer?
     /// What is left of a large answer, and whether the connection goes on behind it.
     private var sending: (body: BodyWriter, keepAlive: Bool)?
     private var closing = false
@@ -123,12 +123,18 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         sink.finish()
     }
 
-    /// Closes the connection unless re-armed or cancelled within `timeout`.
+    /// Closes the connection unless re-armed or rested within `timeout`.
     private func arm(_ timeout: Duration, _ context: ChannelHandlerContext) {
-        timer?.cancel()
+        if let timer { return timer.arm(TimeAmount(timeout)) }
         let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: TimeAmount(timeout)) { channel.close(promise: nil) }
+        let timer = ConnectionTimer(context.eventLoop, grain: TimeAmount(configuration.requestTimeout)) {
+            channel.close(promise: nil)
+        }
+        self.timer = timer
+        timer.arm(TimeAmount(timeout))
     }
+
+    func stopTimer() { timer?.cancel() }
 
     // MARK: - The request
 
@@ -154,7 +160,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             }
             body.writeBuffer(&part)
         case (.end, .gathering(let head)):
-            timer?.cancel()
+            timer?.rest()
             answer(head, context)
         case (.body(let part), .refusing) where lingering:
             // Its rest may come for a while, so that the client sees the answer, but not without end.

@@ -3,15 +3,16 @@
 //
 //      TLS <-> gate <-> encoder, decoder <-> order of answers <-> errors <-> HTTPConnection
 //
-// The gate lets a chunk of an endless answer pass as one buffer: through the encoder it would be three, and TLS makes a
-// record (and a cipher call) of each.
+// The gate makes one buffer of what is written between two flushes, as far as it is small: TLS makes a record (a cipher
+// call here, two reads at the client) of each write, and an answer is a head and a body. A chunk of an endless answer
+// passes by it as one buffer; through the encoder it would be three.
 
 import NIOCore
 import NIOHTTP1
 
 /// Decoder, encoder and their order of answers.
 final class HTTPWire {
-    private let gate = RawGate()
+    private let gate = RecordGate()
     private let encoder = HTTPResponseEncoder()
     private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
     private let order = HTTPServerPipelineHandler()
@@ -49,19 +50,52 @@ final class HTTPWire {
     }
 }
 
-/// A place in the pipeline to write from.
-private final class RawGate: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
+/// A place in the pipeline to write from, and where small writes are put together.
+private final class RecordGate: ChannelOutboundHandler, RemovableChannelHandler {
+    typealias OutboundIn = IOData
     typealias OutboundOut = ByteBuffer
 
+    /// Bytes of the largest buffer that is put together: the largest TLS record (RFC 8446, 5.1). Copying more costs more
+    /// than the record it saves.
+    private static let limit = 16 << 10
+
     private var context: ChannelHandlerContext?
+    /// Written and not yet passed on.
+    private var gathered = ByteBuffer()
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
+    func handlerRemoved(context: ChannelHandlerContext) {
+        passOn(context)
+        self.context = nil
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard case .byteBuffer(var buffer) = unwrapOutboundIn(data), promise == nil,
+            gathered.readableBytes + buffer.readableBytes <= Self.limit
+        else {
+            passOn(context)
+            return context.write(data, promise: promise)
+        }
+        if gathered.readableBytes == 0 { gathered = buffer } else { gathered.writeBuffer(&buffer) }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        passOn(context)
+        context.flush()
+    }
+
+    /// Writes a buffer as it is, behind what was written before.
     func write(_ buffer: ByteBuffer) -> EventLoopFuture<Void>? {
         guard let context else { return nil }
+        passOn(context)
         return context.writeAndFlush(wrapOutboundOut(buffer))
+    }
+
+    private func passOn(_ context: ChannelHandlerContext) {
+        guard gathered.readableBytes > 0 else { return }
+        context.write(wrapOutboundOut(gathered), promise: nil)
+        gathered = ByteBuffer()
     }
 }
 

@@ -51,7 +51,7 @@ extension HTTPConnection {
         _ start: @escaping @Sendable (any WebSocketConnection) async -> Void, _ context: ChannelHandlerContext
     ) {
         state = .upgraded
-        timer?.cancel()
+        stopTimer()
         context.write(
             wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
             promise: nil)

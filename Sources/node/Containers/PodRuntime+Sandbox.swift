@@ -70,7 +70,6 @@ extension PodRuntime {
         }
         // Before there is anything to tidy, what tidying needs to know.
         try Files.writeAtomically("\(folder)/sandbox", record.fields, mode: 0o600)
-        let plan = try Self.plan(config, record, folder)
         let (socket, process) = try spawn(uid, group)
         let sandbox = try adopt(record, socket, process, createdAt: .now())
         do {

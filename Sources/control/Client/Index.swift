@@ -28,9 +28,17 @@ public final class Index: Sendable {
     public func objects(_ value: String) -> [JSON] {
         keys.withLock { $0[value] ?? [] }.sorted().compactMap { informer.object($0) }
     }
+}
 
-    /// An index by namespace.
-    public static func byNamespace(_ informer: Informer) -> Index {
-        Index(informer) { [$0["metadata"]?["namespace"]?.string ?? ""] }
+/// A way to index that several share: one name, one meaning.
+public struct IndexKind: Sendable {
+    let name: String
+    let values: @Sendable (JSON) -> [String]
+
+    public init(_ name: String, _ values: @escaping @Sendable (JSON) -> [String]) {
+        self.name = name
+        self.values = values
     }
+
+    public static let byNamespace = IndexKind("namespace") { [$0.at("metadata", "namespace")?.string ?? ""] }
 }

@@ -1,5 +1,5 @@
 // One informer a resource, shared by everything in the process that reads it: a hundred controllers cost one
-// watch and one copy.
+// watch and one copy. So with the indexes that several need.
 //
 // `informer(_:)` may be called before and while `run()` is under way.
 
@@ -14,9 +14,15 @@ public final class InformerSet: Sendable {
         var starter: AsyncStream<Informer>.Continuation?
     }
 
+    private struct IndexName: Hashable {
+        let resource: ResourceID
+        let kind: String
+    }
+
     public let client: any APIClient
     private let logger: Logger
     private let state = Mutex(State())
+    private let indexes = Mutex<[IndexName: Index]>([:])
 
     public init(client: any APIClient, logger: Logger) {
         self.client = client
@@ -34,8 +40,21 @@ public final class InformerSet: Sendable {
         }
     }
 
+    /// The shared index of that kind over the resource's shared informer. Not to be asked for by an informer's handler.
+    public func index(_ resource: ResourceID, _ kind: IndexKind) -> Index {
+        let informer = informer(resource)
+        return indexes.withLock { indexes in
+            let name = IndexName(resource: resource, kind: kind.name)
+            if let known = indexes[name] { return known }
+            let index = Index(informer, kind.values)
+            indexes[name] = index
+            return index
+        }
+    }
+
     /// Ends and forgets the informer of a resource that is gone; one asked for later starts anew.
     public func remove(_ resource: ResourceID) {
+        indexes.withLock { indexes in indexes = indexes.filter { $0.key.resource != resource } }
         state.withLock { $0.informers.removeValue(forKey: resource) }?.stop()
     }
 

@@ -26,8 +26,9 @@ extension KeySource where Key == ObjectKey {
 
 extension WorkQueue {
     /// Works on what `sources` say until the task is cancelled, from the moment when all of them have their first list.
+    /// - Parameter events: written meanwhile.
     func run(
-        workers: Int = 1, watching sources: [KeySource<Key>],
+        workers: Int = 1, recording events: EventRecorder? = nil, watching sources: [KeySource<Key>],
         _ reconcile: @escaping @Sendable (Key) async throws -> Outcome
     ) async {
         for source in sources {
@@ -35,8 +36,12 @@ extension WorkQueue {
                 for key in source.keys(key, old, new) { self.add(key) }
             }
         }
-        for source in sources { await source.informer.waitForSync() }
-        await run(workers: workers, reconcile)
+        await withDiscardingTaskGroup { group in
+            if let events { group.addTask { await events.run() } }
+            for source in sources { await source.informer.waitForSync() }
+            await run(workers: workers, reconcile)
+            group.cancelAll()
+        }
     }
 }
 

@@ -23,9 +23,9 @@ enum Ownership {
     /// A spec.selector; nil when it is missing or cannot be read, which then selects nothing.
     static func selector(_ json: JSON?) -> LabelSelector? { json.flatMap { try? LabelSelector($0) } }
 
-    /// Index values for finding an object by its controller, or, when it has none, by its namespace's orphans.
-    static func indexValues(_ object: JSON) -> [String] {
-        [controllerUID(of: object) ?? orphans(object["metadata"]?["namespace"]?.string ?? "")]
+    /// An index for finding an object by its controller, or, when it has none, by its namespace's orphans.
+    static let index = IndexKind("controller") { object in
+        [controllerUID(of: object) ?? orphans(object.at("metadata", "namespace")?.string ?? "")]
     }
 
     static func orphans(_ namespace: String) -> String { "orphans/\(namespace)" }

@@ -29,28 +29,24 @@ struct DeploymentController: Controller {
         deployments = context.informers.informer(.deployments)
         replicaSets = context.informers.informer(.replicaSets)
         pods = context.informers.informer(.pods)
-        deploymentsByNamespace = Index.byNamespace(deployments)
-        replicaSetsByOwner = Index(replicaSets, Ownership.indexValues)
-        podsByOwner = Index(pods, Ownership.indexValues)
+        deploymentsByNamespace = context.informers.index(.deployments, .byNamespace)
+        replicaSetsByOwner = context.informers.index(.replicaSets, Ownership.index)
+        podsByOwner = context.informers.index(.pods, Ownership.index)
         queue = WorkQueue(Self.name, logger: context.logger)
         events = EventRecorder(client: context.client, component: Self.name, logger: context.logger)
     }
 
     func run() async {
-        await withDiscardingTaskGroup { group in
-            group.addTask { await events.run() }
-            await queue.run(
-                workers: 5,
-                watching: [
-                    .each(deployments),
-                    KeySource(replicaSets) { key, old, new in
-                        [old, new].compactMap { $0 }.flatMap { concerned($0, key) }
-                    },
-                    // Recreate waits for the last old pod to be gone.
-                    KeySource(pods) { key, _, new in new == nil ? recreating(in: key.namespace) : [] },
-                ], reconcile)
-            group.cancelAll()
-        }
+        await queue.run(
+            workers: 5, recording: events,
+            watching: [
+                .each(deployments),
+                KeySource(replicaSets) { key, old, new in
+                    [old, new].compactMap { $0 }.flatMap { concerned($0, key) }
+                },
+                // Recreate waits for the last old pod to be gone.
+                KeySource(pods) { key, _, new in new == nil ? recreating(in: key.namespace) : [] },
+            ], reconcile)
     }
 
     /// Whom a state of a replica set concerns: its owner, or whoever may adopt it.

@@ -22,27 +22,24 @@ struct DisruptionController: Controller {
     init(_ context: ControllerContext) {
         client = context.client
         budgets = context.informers.informer(.podDisruptionBudgets)
-        budgetsByNamespace = Index.byNamespace(budgets)
+        budgetsByNamespace = context.informers.index(.podDisruptionBudgets, .byNamespace)
         pods = context.informers.informer(.pods)
-        podsByNamespace = Index.byNamespace(pods)
+        podsByNamespace = context.informers.index(.pods, .byNamespace)
         scales = WorkloadScales(context)
         events = EventRecorder(client: context.client, component: Self.name, logger: context.logger)
         queue = WorkQueue(Self.name, logger: context.logger)
     }
 
     func run() async {
-        await withDiscardingTaskGroup { group in
-            group.addTask { await events.run() }
-            for informer in scales.informers { await informer.waitForSync() }
-            await queue.run(
-                watching: [
-                    .each(budgets),
-                    KeySource(pods) { key, old, new in
-                        Self.matters(old, new) ? covering([old, new].compactMap { $0 }, in: key.namespace) : []
-                    },
-                ], reconcile)
-            group.cancelAll()
-        }
+        for informer in scales.informers { await informer.waitForSync() }
+        await queue.run(
+            recording: events,
+            watching: [
+                .each(budgets),
+                KeySource(pods) { key, old, new in
+                    Self.matters(old, new) ? covering([old, new].compactMap { $0 }, in: key.namespace) : []
+                },
+            ], reconcile)
     }
 
     /// Whether a change of a pod can change any budget.

@@ -28,8 +28,8 @@ struct EndpointSliceController: Controller {
         services = context.informers.informer(.services)
         pods = context.informers.informer(.pods)
         slices = context.informers.informer(.endpointSlices)
-        podsByNamespace = Index.byNamespace(pods)
-        servicesByNamespace = Index.byNamespace(services)
+        podsByNamespace = context.informers.index(.pods, .byNamespace)
+        servicesByNamespace = context.informers.index(.services, .byNamespace)
         slicesByService = Index(slices) { slice in
             guard let service = EndpointPlan.service(of: slice) else { return [] }
             return ["\(service)"]

@@ -28,29 +28,25 @@ struct ReplicaLoop: Sendable {
         self.kind = kind
         client = context.client
         owners = context.informers.informer(kind.resource)
-        ownersByNamespace = Index.byNamespace(owners)
+        ownersByNamespace = context.informers.index(kind.resource, .byNamespace)
         pods = context.informers.informer(.pods)
-        podsByOwner = Index(pods, Ownership.indexValues)
+        podsByOwner = context.informers.index(.pods, Ownership.index)
         queue = WorkQueue(name, logger: context.logger)
         events = EventRecorder(client: context.client, component: name, logger: context.logger)
     }
 
     func run() async {
-        await withDiscardingTaskGroup { group in
-            group.addTask { await events.run() }
-            await queue.run(
-                workers: 5,
-                watching: [
-                    KeySource(owners) { key, _, new in
-                        if new == nil { expectations.forget(key) }
-                        return [key]
-                    },
-                    KeySource(pods) { key, old, new in
-                        [old, new].compactMap { $0 }.flatMap { concerned($0, key, isGoing: Self.isGoing(new)) }
-                    },
-                ], reconcile)
-            group.cancelAll()
-        }
+        await queue.run(
+            workers: 5, recording: events,
+            watching: [
+                KeySource(owners) { key, _, new in
+                    if new == nil { expectations.forget(key) }
+                    return [key]
+                },
+                KeySource(pods) { key, old, new in
+                    [old, new].compactMap { $0 }.flatMap { concerned($0, key, isGoing: Self.isGoing(new)) }
+                },
+            ], reconcile)
     }
 
     private static func isGoing(_ pod: JSON?) -> Bool { pod?.at("metadata", "deletionTimestamp") != nil || pod == nil }

@@ -125,9 +125,12 @@ var targets: [Target] = [
                 ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"], .when(configuration: .release))
         ]),
 
+    .target(
+        name: "TestSupport", dependencies: ["System", "Kernel"], path: "Tests/Support/TestSupport",
+        swiftSettings: strict),
     tests("ArchitectureTests"),
-    tests("SystemTests", ["System"]),
-    tests("KernelTests", ["System", "Kernel", "Cgroups", "Seccomp", "CKernel"]),
+    tests("SystemTests", ["System", "TestSupport"]),
+    tests("KernelTests", ["System", "Kernel", "Cgroups", "Seccomp", "CKernel", "TestSupport"]),
     tests("NetlinkTests", ["System", "Kernel", "Netlink", "Nftables"]),
     tests("TransportTests", ["System", "HTTP", "PKI", "Transport", .logging]),
     tests("ObjectsTests", ["System", "Objects"]),
@@ -144,10 +147,11 @@ var targets: [Target] = [
     tests("ContainersTests", [
         "System", "Kernel", "Cgroups", "Seccomp", "Containers", "SupervisorProtocol", "containers-controller", .logging,
     ]),
-    tests("ImagesTests", ["System", "Kernel", "CKernel", "PKI", "Images", "CInflate", .logging]),
-    tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork", .logging]),
+    tests("ImagesTests", ["System", "Kernel", "CKernel", "PKI", "Images", "CInflate", "TestSupport", .logging]),
+    tests("PodNetworkTests", ["System", "Kernel", "Netlink", "Nftables", "PodNetwork", "TestSupport", .logging]),
     tests("ServiceProxyTests", [
-        "System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "PodNetwork", "ServiceProxy", .logging,
+        "System", "Kernel", "Netlink", "Nftables", "Objects", "Client", "PodNetwork", "ServiceProxy", "TestSupport",
+        .logging,
     ]),
     .executableTarget(
         name: "dns-resolver-test", dependencies: ["ClusterDNS"], path: "Tests/Support/DNSResolver", swiftSettings: strict),

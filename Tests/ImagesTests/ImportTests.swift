@@ -3,6 +3,7 @@
 import Images
 import Kernel
 import System
+import TestSupport
 import Testing
 
 @Suite struct ImportTests {

@@ -4,6 +4,7 @@
 import Images
 import Kernel
 import System
+import TestSupport
 import Testing
 
 @Suite struct LayerTests {

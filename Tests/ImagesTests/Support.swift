@@ -6,20 +6,8 @@ import Images
 import Kernel
 import PKI
 import System
+import TestSupport
 import Testing
-
-/// A folder that goes with its value, with whatever is still mounted below it.
-struct ScratchFolder: ~Copyable {
-    let path: String
-    init() throws {
-        path = "/tmp/noded-test-\(Random.nameSuffix(12))"
-        try Files.makeDirectory(path)
-    }
-    deinit {
-        try? Mounts.unmountAll(below: path)
-        try? Files.removeTree(path)
-    }
-}
 
 struct Tar {
     var bytes: [UInt8] = []
@@ -247,20 +235,5 @@ struct TestStore: ~Copyable {
             found += try Files.list(root + name).map { "\(name)/\($0)" }
         }
         return found.filter { $0 != "/lock" }
-    }
-}
-
-/// Runs `body`, and fails instead of hanging when it does not end in time.
-func bounded<T: Sendable>(
-    _ limit: Duration = .seconds(60), _ body: @escaping @Sendable () async throws -> T
-) async throws -> T {
-    try await withThrowingTaskGroup(of: T.self) { group in
-        group.addTask(operation: body)
-        group.addTask {
-            try await Task.sleep(for: limit)
-            throw SystemError("test", "deadline", .ETIMEDOUT)
-        }
-        defer { group.cancelAll() }
-        return try await group.next()!
     }
 }

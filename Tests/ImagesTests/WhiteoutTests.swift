@@ -4,6 +4,7 @@ import CKernel
 import Images
 import Kernel
 import System
+import TestSupport
 import Testing
 
 /// An extended attribute; nil when there is none.

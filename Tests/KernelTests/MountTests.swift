@@ -3,6 +3,7 @@
 import Glibc
 import Kernel
 import System
+import TestSupport
 import Testing
 
 @Suite struct MountTests {

@@ -5,6 +5,7 @@ import Kernel
 import Logging
 import Netlink
 import System
+import TestSupport
 import Testing
 
 @testable import PodNetwork

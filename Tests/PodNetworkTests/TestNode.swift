@@ -6,6 +6,7 @@ import Glibc
 import Kernel
 import Synchronization
 import System
+import TestSupport
 
 final class TestNode: Sendable {
     let namespace: SharedDescriptor
@@ -61,31 +62,6 @@ final class TestPod: Sendable {
 struct TestFailure: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
-}
-
-func spawn(_ arguments: [String]) throws -> Int32 {
-    var pid: pid_t = 0
-    var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-    defer { pointers.forEach { free($0) } }
-    // Threads block signals; a child must not inherit that.
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-    let result = posix_spawnp(&pid, arguments[0], nil, &attributes, &pointers, environ)
-    guard result == 0 else { throw TestFailure("spawn \(arguments): \(Errno(result))") }
-    return pid
-}
-
-func waitFor(_ pid: Int32) throws -> Int32 {
-    var status: Int32 = 0
-    while waitpid(pid, &status, 0) < 0 {
-        guard errno == EINTR else { throw TestFailure("waitpid \(pid)") }
-    }
-    return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
 }
 
 // MARK: sockets

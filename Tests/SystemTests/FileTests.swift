@@ -3,17 +3,8 @@
 import Glibc
 import Synchronization
 import System
+import TestSupport
 import Testing
-
-/// A folder that lives as long as the value.
-struct ScratchFolder: ~Copyable {
-    let path: String
-    init() throws {
-        path = "/tmp/noded-test-\(Random.nameSuffix(12))"
-        try Files.makeDirectory(path)
-    }
-    deinit { try? Files.removeTree(path) }
-}
 
 @Suite struct FilesTests {
     @Test func replacesAtomically() throws {

@@ -29,6 +29,7 @@ import Testing
         plan.process.oomScore = -998
         plan.process.seccomp = [UInt8](repeating: 7, count: 16)
         plan.logMaximumSize = 10 << 20
+        plan.processNamespace = Array("y".utf8)
         return plan
     }
 

@@ -171,6 +171,38 @@ import Testing
         }
     }
 
+    @Test func aContainerJoinsTheProcessesOfAnother() async throws {
+        try await withSleeper { node, sandbox, config in
+            let debugger = node.config("read -r line; exit 3") {
+                $0.stdin = true
+                $0.processNamespace = config.id
+            }
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, debugger)
+            func processes(_ id: String) async throws -> String {
+                let list = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: id, ExecConfig(arguments: ["ps", "-o", "pid,args"]))
+                return await text(list.stdout)
+            }
+            let seen = try await processes(debugger.id)
+            #expect(seen.contains("sleep") && seen.contains("read -r line"))
+            #expect(seen.split(separator: "\n").contains { $0.split(separator: " ").first == "1" && $0.contains("sleep") })
+            // Its end is its own; the other's end is its, too.
+            let session = try await node.runtime.attach(sandbox: sandbox.uid, container: debugger.id, stdin: true)
+            try await session.write(Array("x\n".utf8))
+            #expect(try await session.wait() == 3)
+            #expect(!(try await processes(config.id)).contains("read -r line"))
+            var second = node.config("sleep 1000") { $0.processNamespace = config.id }
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, second)
+            let watching = try await node.runtime.attach(sandbox: sandbox.uid, container: second.id, stdin: false)
+            try await node.runtime.stopContainer(sandbox: sandbox.uid, id: config.id, signal: nil, grace: .zero)
+            #expect(try await watching.wait() == 137)
+            second = node.config("true") { $0.processNamespace = config.id }
+            await #expect(throws: (any Error).self) {
+                _ = try await node.runtime.startContainer(sandbox: sandbox.uid, second)
+            }
+        }
+    }
+
     @Test func attachJoinsTheStreams() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()

@@ -49,6 +49,7 @@ struct PlanBuilder {
         plan.logMaximumFiles = UInt64(max(1, config.logMaximumFiles))
         plan.stdin = config.stdin
         plan.stdinOnce = config.stdinOnce
+        plan.processNamespace = Array((config.processNamespace ?? "").utf8)
         plan.record = record.fields
         return plan
     }

@@ -143,6 +143,10 @@ public struct ContainerConfig: Sendable {
     /// -1000 to 1000; nil inherits noded's.
     public var oomScoreAdjustment: Int?
 
+    /// The running container whose PID namespace it joins, by id; nil for one of its own. Without meaning where the pod
+    /// shares one (shareProcessNamespace, hostPID).
+    public var processNamespace: String?
+
     public var terminal: Bool
     public var stdin: Bool
     /// stdin ends with the first attach session that leaves.

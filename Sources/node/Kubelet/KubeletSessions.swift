@@ -65,9 +65,10 @@ extension Kubelet {
         let spec = pod.child("spec")
         let apps = spec.list("containers").compactMap { $0.text("name") }
         let initial = spec.list("initContainers").compactMap { $0.text("name") }
+        let ephemeral = spec.list("ephemeralContainers").compactMap { $0.text("name") }
         let podName = pod.child("metadata").text("name") ?? ""
         if let wanted, !wanted.isEmpty {
-            guard (apps + initial).contains(wanted) else {
+            guard (apps + initial + ephemeral).contains(wanted) else {
                 throw APIStatus.badRequest("container \(wanted) is not valid for pod \(podName)")
             }
             return wanted
@@ -85,9 +86,8 @@ extension Kubelet {
 
     private static func waiting(_ worker: PodWorker, _ name: String) async -> String {
         let status = await worker.summary
-        let item = (status.list("initContainerStatuses") + status.list("containerStatuses")).first {
-            $0.text("name") == name
-        }
+        let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"]
+        let item = lists.flatMap { status.list($0) }.first { $0.text("name") == name }
         return item?.child("state").child("waiting").text("reason") ?? "ContainerCreating"
     }
 }

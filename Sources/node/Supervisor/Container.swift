@@ -6,12 +6,22 @@
 import CSupervisor
 import SupervisorProtocolE
 
+/// Which PID namespace a container's processes are in.
+enum ProcessNamespace {
+    /// Its own: when its first process ends, the kernel ends the others.
+    case own
+    /// Another container's, which it goes with.
+    case another
+    /// The pod's or the machine's, in which the supervisor starts everything.
+    case shared
+}
+
 final class Container {
     let id: [UInt8]
     let record: [UInt8]
     /// What exec copies.
     let process: ProcessPlan
-    let ownPID: Bool
+    let processes: ProcessNamespace
     let stdinOnce: Bool
     var state = WireState.starting
     var pid: Int32 = 0
@@ -39,11 +49,11 @@ final class Container {
     /// Write ends of attached sessions; never waited for.
     var attached: [(output: Int32, error: Int32)] = []
 
-    init(_ plan: ContainerPlan, ownPID: Bool, cgroup: Int32, log: LogFile) {
+    init(_ plan: ContainerPlan, _ processes: ProcessNamespace, cgroup: Int32, log: LogFile) {
         id = plan.id
         record = plan.record
         process = plan.process
-        self.ownPID = ownPID
+        self.processes = processes
         stdinOnce = plan.stdinOnce
         self.cgroup = cgroup
         self.log = log

@@ -87,8 +87,17 @@ extension Supervisor {
         }
         if container(plan.id) != nil { throw Failure(.duplicate, SUP_EEXIST, plan.id) }
         let log = try LogFile(plan.log, maximumSize: plan.logMaximumSize, maximumFiles: plan.logMaximumFiles)
-        let container = Container(
-            plan, ownPID: !sandbox.sharedPID && !sandbox.hostPID, cgroup: -1, log: log)
+        var joined: Int32 = -1
+        var processes = ProcessNamespace.own
+        if sandbox.sharedPID || sandbox.hostPID {
+            processes = .shared
+        } else if !plan.processNamespace.isEmpty {
+            guard let other = self.container(plan.processNamespace), other.state == .running else {
+                throw Failure(.joinNamespaces, SUP_ESRCH, plan.processNamespace)
+            }
+            (processes, joined) = (.another, other.pidfd)
+        }
+        let container = Container(plan, processes, cgroup: -1, log: log)
         // The child's ends: closed here in any case.
         var child: [Int32] = []
         defer { for fd in child { _ = sup_close(fd) } }
@@ -103,10 +112,13 @@ extension Supervisor {
             (status, container.status) = try packetPair()
             child.append(status)
             var flags = UInt64(SUP_NEWNS)
-            if container.ownPID { flags |= UInt64(SUP_NEWPID) }
+            if processes == .own { flags |= UInt64(SUP_NEWPID) }
             let group = message.descriptors.first ?? -1
+            // Children are born into that PID namespace; ourselves we stay where we are.
+            if joined >= 0 { try check(.joinNamespaces, plan.processNamespace, sup_setns(joined, SUP_NEWPID)) }
             container.pid = sup_clone(flags, group, &container.pidfd)
             if container.pid == 0 { Child(status: status, streams: streams).start(plan) }
+            if joined >= 0 { _ = sup_setns(ownPIDNamespace, SUP_NEWPID) }
             try check(.clone, plan.id, container.pid)
             container.cgroup = group
         } catch {
@@ -162,8 +174,7 @@ extension Supervisor {
         var status: Int32 = -1
         do throws(Failure) {
             (status, exec.status) = try packetPair()
-            // Children are born into this PID namespace; ourselves we stay where we are.
-            if container.ownPID { try check(.joinNamespaces, container.id, sup_setns(container.pidfd, SUP_NEWPID)) }
+            if container.processes != .shared { try check(.joinNamespaces, container.id, sup_setns(container.pidfd, SUP_NEWPID)) }
             exec.pid = sup_clone(0, exec.group, &exec.pidfd)
             if exec.pid == 0 {
                 let streams =
@@ -172,7 +183,7 @@ extension Supervisor {
                     : (message.descriptors[0], message.descriptors[1], message.descriptors[2])
                 Child(status: status, streams: streams).join(process(plan, of: container), pidfd: container.pidfd)
             }
-            if container.ownPID { _ = sup_setns(ownPIDNamespace, SUP_NEWPID) }
+            if container.processes != .shared { _ = sup_setns(ownPIDNamespace, SUP_NEWPID) }
             try check(.clone, container.id, exec.pid)
         } catch {
             closeDescriptor(&status)

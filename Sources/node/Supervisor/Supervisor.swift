@@ -144,7 +144,7 @@ final class Supervisor {
         container.code = code
         container.signal = signal
         // With a PID namespace of its own everything in it is dead by now.
-        if !container.ownPID { container.killGroup() }
+        if container.processes != .own { container.killGroup() }
         container.drain(buffer)
         container.closeStreams()
         container.closeHandles()

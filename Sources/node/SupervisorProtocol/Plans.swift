@@ -264,6 +264,8 @@ public struct ContainerPlan: Sendable {
     public var logMaximumFiles: UInt64 = 1
     public var stdin = false
     public var stdinOnce = false
+    /// The running container whose PID namespace it joins, where each has one of its own; empty for its own.
+    public var processNamespace: [UInt8] = []
     /// Handed back, unread.
     public var record: [UInt8] = []
 
@@ -289,6 +291,7 @@ public struct ContainerPlan: Sendable {
         writer.put(16, stdin)
         writer.put(17, stdinOnce)
         writer.put(18, record)
+        writer.put(19, processNamespace)
         return writer
     }
 
@@ -320,6 +323,7 @@ public struct ContainerPlan: Sendable {
             case 16: stdin = field.flag
             case 17: stdinOnce = field.flag
             case 18: record = field.bytes
+            case 19: processNamespace = field.bytes
             default: break
             }
         }

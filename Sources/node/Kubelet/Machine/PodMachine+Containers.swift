@@ -8,8 +8,10 @@ extension PodMachine {
     /// Drives every container as far as it may go now. Level-triggered: calling twice does nothing the second time.
     mutating func advance(_ now: Moment) {
         guard case .active = stage else { return }
+        // Before the others, which may be what somebody wants to look into.
+        for index in slots.indices where slots[index].plan.role == .ephemeral { drive(index, now) }
         if !initialized {
-            for index in slots.indices where slots[index].plan.role != .app {
+            for index in slots.indices where slots[index].plan.role.isInitial {
                 if slots[index].plan.role == .initialize {
                     if slots[index].succeeded { continue }
                     if slots[index].hasEnded { return stopEverything(.complete, grace: plan.grace, now) }

@@ -73,7 +73,7 @@ extension PodMachine {
 
     private func computedConditions(_ now: Moment) -> [(String, PodCondition)] {
         let over: String? = phase == .succeeded ? "PodCompleted" : phase == .failed ? "PodFailed" : nil
-        let initial = slots.filter { $0.plan.role != .app }
+        let initial = slots.filter(\.plan.role.isInitial)
         let incomplete = initialized
             ? [] : initial.filter { $0.plan.role == .initialize ? !$0.succeeded : !$0.started }.map(\.plan.name)
         let initializedCondition = incomplete.isEmpty || phase == .succeeded
@@ -82,7 +82,8 @@ extension PodMachine {
                 status: false, reason: "ContainersNotInitialized",
                 message: "containers with incomplete status: [\(incomplete.joined(separator: " "))]", since: now.wall)
         // Sidecars count for readiness as app containers do.
-        let unready = slots.filter { $0.plan.role != .initialize && !$0.ready }.map(\.plan.name)
+        let unready = slots.filter { $0.plan.role != .initialize && $0.plan.role != .ephemeral && !$0.ready }
+            .map(\.plan.name)
         var containers = PodCondition(status: true, since: now.wall)
         if let over {
             containers = PodCondition(status: false, reason: over, since: now.wall)
@@ -126,9 +127,11 @@ extension PodMachine {
             status["podIPs"] = .array(ips.map { ["ip": .string($0)] })
         }
         status["conditions"] = .array(PodMachine.ownConditions.compactMap(conditionJSON))
-        let initial = slots.filter { $0.plan.role != .app }
+        let initial = slots.filter(\.plan.role.isInitial)
         if !initial.isEmpty { status["initContainerStatuses"] = .array(initial.map(containerStatus)) }
         status["containerStatuses"] = .array(slots.filter { $0.plan.role == .app }.map(containerStatus))
+        let ephemeral = slots.filter { $0.plan.role == .ephemeral }
+        if !ephemeral.isEmpty { status["ephemeralContainerStatuses"] = .array(ephemeral.map(containerStatus)) }
         return status
     }
 
@@ -158,20 +161,22 @@ extension PodMachine {
             if !wait.message.isEmpty { waiting["message"] = .string(wait.message) }
             state = ["waiting": waiting]
         }
-        let ready = slot.plan.role == .initialize ? slot.succeeded : slot.ready
+        // An ephemeral container has no probes, and nobody waits for it.
+        let isEphemeral = slot.plan.role == .ephemeral
+        let ready = slot.plan.role == .initialize ? slot.succeeded : slot.ready && !isEphemeral
         var json: JSON = [
             "name": .string(slot.plan.name), "image": .string(slot.plan.image), "imageID": .string(slot.imageID),
-            "ready": .bool(ready), "started": .bool(slot.running != nil && slot.started),
-            "restartCount": .int(Int64(max(0, slot.attempt))), "state": state,
+            "ready": .bool(ready), "restartCount": .int(Int64(max(0, slot.attempt))), "state": state,
             "lastState": last.map { ["terminated": terminated($0)] } ?? [:],
         ]
+        if !isEphemeral { json["started"] = .bool(slot.running != nil && slot.started) }
         if !slot.containerID.isEmpty { json["containerID"] = .string("noded://" + slot.containerID) }
         return json
     }
 
     private func defaultWait(_ slot: ContainerSlot) -> ContainerSlot.Wait {
-        let hasInit = slots.contains { $0.plan.role != .app }
-        let reason = hasInit && !initialized ? "PodInitializing" : "ContainerCreating"
+        let hasInit = slots.contains(where: \.plan.role.isInitial)
+        let reason = hasInit && !initialized && slot.plan.role != .ephemeral ? "PodInitializing" : "ContainerCreating"
         return .init(reason: reason, message: "")
     }
 
@@ -204,7 +209,8 @@ extension PodMachine {
                 status: item.text("status") == "True", reason: item.text("reason"), message: item.text("message"),
                 since: since)
         }
-        for item in status.list("initContainerStatuses") + status.list("containerStatuses") {
+        let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"]
+        for item in lists.flatMap({ status.list($0) }) {
             guard let index = slots.firstIndex(where: { $0.plan.name == item.text("name") }) else { continue }
             restore(item, at: index)
         }

@@ -155,7 +155,7 @@ extension PodMachine {
         // A container whose policy does not want another run stays as it ended; when that is all, the pod is over.
         for index in slots.indices {
             let slot = slots[index]
-            guard slot.plan.role == .app, let end = slot.current, slot.hasEnded, !slot.restarts(after: end) else {
+            guard !slot.plan.role.isInitial, let end = slot.current, slot.hasEnded, !slot.restarts(after: end) else {
                 slots[index].phase = .waiting
                 continue
             }

@@ -93,8 +93,11 @@ public struct PodMachine: Sendable {
         return (slot.containerID, slot.attempt)
     }
 
-    public func isRunning(_ container: String) -> Bool {
-        slots.contains { $0.plan.name == container && $0.running != nil }
+    public func isRunning(_ container: String) -> Bool { runningID(container) != nil }
+
+    /// nil while no container of that name runs.
+    public func runningID(_ container: String) -> String? {
+        slots.first { $0.plan.name == container }?.running?.id
     }
 
     public mutating func handle(_ event: PodEvent, at now: Moment) -> [PodAction] {
@@ -136,7 +139,7 @@ public struct PodMachine: Sendable {
             return
         }
         // What ran here before is gone with its sandbox (a reboot): only what wants another run gets one.
-        for index in slots.indices where slots[index].plan.role == .app {
+        for index in slots.indices where !slots[index].plan.role.isInitial {
             guard let end = slots[index].current, !slots[index].restarts(after: end) else { continue }
             slots[index].phase = .ended
         }
@@ -240,7 +243,11 @@ public struct PodMachine: Sendable {
         let old = plan
         plan = new
         for container in new.containers {
-            guard let index = slots.firstIndex(where: { $0.plan.name == container.name }) else { continue }
+            guard let index = slots.firstIndex(where: { $0.plan.name == container.name }) else {
+                // Only ephemeral ones come later.
+                slots.append(ContainerSlot(container))
+                continue
+            }
             let changed = slots[index].plan.image != container.image
             slots[index].plan = container
             guard changed, case .active = stage, slots[index].running != nil else { continue }
@@ -248,6 +255,7 @@ public struct PodMachine: Sendable {
             kill(index, grace: new.grace, "Container \(container.name) definition changed, will be restarted", now)
         }
         if new.activeDeadline != old.activeDeadline { armActiveDeadline(now) }
+        if new.containers.count > old.containers.count { advance(now) }
         guard let grace = new.deletionGrace else { return }
         if old.deletionGrace == nil {
             startDeletion(now)

@@ -20,6 +20,11 @@ public enum ContainerRole: Sendable, Hashable {
     /// An init container with restartPolicy Always: started in init order, then kept running until the app ends.
     case sidecar
     case app
+    /// Added to look into a pod (kubectl debug): started whatever the others do, once, and of no account to the pod.
+    case ephemeral
+
+    /// One of spec.initContainers.
+    var isInitial: Bool { self == .initialize || self == .sidecar }
 }
 
 /// A handler of a hook or a probe (Container.lifecycle, Container.*Probe).
@@ -81,7 +86,7 @@ public struct PodPlan: Sendable, Hashable {
     public var grace: Duration
     public var hostNetwork: Bool
     public var readinessGates: [String]
-    /// Init containers and sidecars in order, then app containers in order.
+    /// Init containers and sidecars in order, then app containers in order, then ephemeral ones.
     public var containers: [ContainerPlan]
     public var activeDeadline: Duration?
     /// Set once metadata.deletionTimestamp is: the grace the deleter asked for.
@@ -125,6 +130,7 @@ extension PodPlan {
                     item, role: .app, restartPolicy: RestartPolicy(rawValue: item.text("restartPolicy") ?? "") ?? policy
                 )
             }
+            + spec.list("ephemeralContainers").map { ContainerPlan($0, role: .ephemeral, restartPolicy: .never) }
     }
 }
 

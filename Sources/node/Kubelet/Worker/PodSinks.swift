@@ -61,8 +61,11 @@ struct APISink: PodSink {
     }
 
     func report(_ report: PodReport, about pod: JSON) {
-        let isInit = pod.child("spec").list("initContainers").contains { $0.text("name") == report.container }
-        let path = report.container.map { "spec.\(isInit ? "initContainers" : "containers"){\($0)}" }
+        let spec = pod.child("spec")
+        let list = ["initContainers", "ephemeralContainers"].first { list in
+            spec.list(list).contains { $0.text("name") == report.container }
+        }
+        let path = report.container.map { "spec.\(list ?? "containers"){\($0)}" }
         recorder.record(
             report.warning ? .warning : .normal, report.reason, report.message, about: pod, kind: "Pod",
             fieldPath: path)

@@ -395,7 +395,8 @@ actor PodWorker {
 
     private func containerJSON(_ name: String) -> JSON {
         let spec = pod.child("spec")
-        return (spec.list("containers") + spec.list("initContainers")).first { $0.text("name") == name } ?? .null
+        let lists = ["containers", "initContainers", "ephemeralContainers"]
+        return lists.flatMap { spec.list($0) }.first { $0.text("name") == name } ?? .null
     }
 
     private var view: PodView {
@@ -453,7 +454,14 @@ actor PodWorker {
             let planner = ContainerPlanner(
                 node: node, view: view, container: container, image: image, volumes: volumes,
                 lookups: lookups(services: services), podDirectory: node.config.podDirectory(uid))
-            let config = try await planner.config(attempt: attempt)
+            var config = try await planner.config(attempt: attempt)
+            if let target = container.text("targetContainerName"), !target.isEmpty {
+                guard let running = machine.runningID(target) else {
+                    throw KubeletError.container(
+                        reason: "CreateContainerConfigError", "unable to find target container \(target)")
+                }
+                config.processNamespace = running
+            }
             let before = machine.latest(name)?.id
             let status: Containers.ContainerStatus
             do {

@@ -51,9 +51,9 @@ import Testing
 
     @Test func whatIsListedAndMissingSaysSo() async throws {
         let api = try await TestServer()
-        let pod = await api.send("GET", "/api/v1/namespaces/default/pods/x/resize")
+        let pod = await api.send("GET", "/api/v1/namespaces/default/pods/x/proxy")
         #expect(pod.status == 501 && pod.reason == "NotImplemented")
-        #expect(pod.message.hasPrefix("the subresource resize of pods is not implemented by this server yet; delete"))
+        #expect(pod.message.hasPrefix("the subresource proxy of pods is not implemented by this server yet"))
         #expect(await api.send("GET", "/api/v1/namespaces/default/pods/x/nonsense").status == 404)
         #expect(await api.send("POST", "/api/v1/namespaces/default/pods/x/resize", [:]).status == 405)
     }

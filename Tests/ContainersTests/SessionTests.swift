@@ -185,7 +185,8 @@ import Testing
             }
             let seen = try await processes(debugger.id)
             #expect(seen.contains("sleep") && seen.contains("read -r line"))
-            #expect(seen.split(separator: "\n").contains { $0.split(separator: " ").first == "1" && $0.contains("sleep") })
+            #expect(
+                seen.split(separator: "\n").contains { $0.split(separator: " ").first == "1" && $0.contains("sleep") })
             // Its end is its own; the other's end is its, too.
             let session = try await node.runtime.attach(sandbox: sandbox.uid, container: debugger.id, stdin: true)
             try await session.write(Array("x\n".utf8))

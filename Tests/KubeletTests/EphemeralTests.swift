@@ -49,7 +49,8 @@ import Testing
     }
 
     @Test func itEndsWithThePodAndIsNotRepeatedInANewSandbox() throws {
-        var world = try World(Self.yaml("{name: debugger, image: tools}", "restartPolicy: Never, containers: [{name: app, image: web}]"))
+        var world = try World(
+            Self.yaml("{name: debugger, image: tools}", "restartPolicy: Never, containers: [{name: app, image: web}]"))
         world.begin()
         #expect(Set(world.starts) == ["app", "debugger"])
         world.exit("app", 0)

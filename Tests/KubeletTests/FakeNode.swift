@@ -1,6 +1,7 @@
 // Small implementations of what a worker acts through: containers that are entries in a dictionary, a network that
 // counts addresses, a sink that remembers.
 
+import Cgroups
 import Containers
 import HTTP
 import Kernel
@@ -94,6 +95,15 @@ final class FakeRuntime: ContainerRuntime {
             state.calls.append("remove")
             state.sandboxes[uid] = nil
         }
+    }
+
+    func resize(sandbox uid: String, container id: String?, _ resources: CgroupResources) async throws -> [String] {
+        state.withLock { state in
+            let name = id.map { id in state.sandboxes[uid]?.containers.first { $0.id == id }?.name ?? "?" } ?? "pod"
+            let memory = resources.memoryMax.map(String.init) ?? "-"
+            state.calls.append("resize \(name) cpu \(resources.cpuMax?.quota ?? 0) memory \(memory)")
+        }
+        return []
     }
 
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession {

@@ -16,6 +16,8 @@ struct World {
     var open: [PodAction] = []
     var timers: [(timer: PodTimer, at: Duration)] = []
     var nextID = 0
+    /// Why nothing can be resized.
+    var refusal: ResizeRefusal?
     /// Containers whose image is missing.
     var missing: Set<String> = []
 
@@ -53,6 +55,13 @@ struct World {
             switch action {
             case .mountVolumes: send(.volumesReady)
             case .createSandbox: send(.sandboxReady)
+            case .resize:
+                let grants = machine.resizes.map { ($0.plan.name, $0.plan.resources) }
+                if let refusal {
+                    send(.resizeRefused(refusal))
+                } else {
+                    send(.resized(Dictionary(uniqueKeysWithValues: grants), unenforced: []))
+                }
             case .attachNetwork: send(.networkReady(["10.42.0.7"]))
             case .resolveImage(let name) where missing.contains(name):
                 send(.imageFailed(container: name, reason: "ErrImagePull", message: "not on this node"))

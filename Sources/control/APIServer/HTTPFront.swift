@@ -130,7 +130,7 @@ struct HTTPFront: Sendable {
     }
 
     /// Subresources that are another face of the object itself.
-    private static let faces: Set<String> = ["approval", "status", "finalize", "ephemeralcontainers"]
+    private static let faces: Set<String> = ["approval", "status", "finalize", "ephemeralcontainers", "resize"]
 
     private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
         guard let name = call.path.subresource, let subresource = call.declaration.subresource(name),

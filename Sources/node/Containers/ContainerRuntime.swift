@@ -1,6 +1,8 @@
 // The verbs with which the kubelet drives sandboxes and containers. PodRuntime is the real thing; a test may put a
 // small implementation of its own in its place.
 
+public import Cgroups
+
 public protocol ContainerRuntime: Sendable {
     /// Finds the sandboxes that outlived the last noded and takes them over. To be called once, before the others.
     /// What cannot be taken over (dead supervisor, torn record) is killed, reported by an event and left to
@@ -23,6 +25,11 @@ public protocol ContainerRuntime: Sendable {
     /// Kills what runs in the pod and removes all that createSandbox and startContainer made (logs stay). Works without
     /// memory of the sandbox and may be called again.
     func removeSandbox(_ uid: String) async throws
+
+    /// Gives a running container, or without `container` the pod as a whole, other limits; nil ones stay as they are.
+    /// - Returns: what this machine cannot limit.
+    /// - Throws: also when a memory limit is below what is in use: the kernel would kill for it.
+    func resize(sandbox uid: String, container id: String?, _ resources: CgroupResources) async throws -> [String]
 
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession
 

@@ -8,7 +8,7 @@
 // The supervisors are the truth: what they answer is what runs. Files only help to find them; a torn one costs a
 // pod's tidying, never the start of noded. Everything may be called twice.
 
-import Cgroups
+public import Cgroups
 import Kernel
 public import Logging
 import SupervisorProtocol
@@ -244,6 +244,19 @@ public actor PodRuntime: ContainerRuntime {
         try await sandbox.connection.request(.remove, container: id)
         sandbox.containers.removeAll { $0 === container }
         await removeRemains(of: id, sandbox)
+    }
+
+    public func resize(
+        sandbox uid: String, container id: String?, _ resources: CgroupResources
+    ) async throws -> [String] {
+        let sandbox = try sandbox(uid)
+        if let id { _ = try container(uid, id) }
+        guard let pod = group(of: sandbox.record) else { return ["this machine has no cgroup v2 tree"] }
+        let group = id.map { pod.child($0) } ?? pod
+        if let limit = resources.memoryMax, let used = try group.stats().memoryWorkingSet, used > limit {
+            throw ContainersError.invalid("memory limit \(limit) of \(group) is below its current usage \(used)")
+        }
+        return try group.apply(resources).map(\.description)
     }
 
     public func reopenLog(sandbox uid: String, id: String) async throws {

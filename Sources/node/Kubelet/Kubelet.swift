@@ -155,7 +155,34 @@ public actor Kubelet {
                 milliCPU: max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU),
                 memory: max(0, facts.memory - config.reservedMemory), ephemeralStorage: facts.storage,
                 pods: config.maximumPods),
-            logger: logger)
+            room: { [weak self] uid, wanted in await self?.room(uid, wanted) }, logger: logger)
+    }
+
+    /// Requests of the other pods and this one's against what the node has.
+    private func room(_ uid: String, _ wanted: ContainerResources) async -> ResizeRefusal? {
+        let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
+        var others = (cpu: Int64(0), memory: Int64(0))
+        for (other, worker) in workers where other != uid {
+            guard let requests = await worker.requests else { continue }
+            others.cpu += requests.cpuRequest ?? 0
+            others.memory += requests.memoryRequest ?? 0
+        }
+        let asked = [
+            ("cpu", wanted.cpuRequest ?? 0, others.cpu, max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU)),
+            ("memory", wanted.memoryRequest ?? 0, others.memory, max(0, facts.memory - config.reservedMemory)),
+        ]
+        for (name, request, _, capacity) in asked where request > capacity {
+            return ResizeRefusal(
+                isFinal: true,
+                message: "Node didn't have enough capacity: \(name), requested: \(request), capacity: \(capacity)")
+        }
+        for (name, request, used, capacity) in asked where request + used > capacity {
+            return ResizeRefusal(
+                isFinal: false,
+                message: "Node didn't have enough resource: \(name), requested: \(request), used: \(used), "
+                    + "capacity: \(capacity)")
+        }
+        return nil
     }
 
     private func recover() async {

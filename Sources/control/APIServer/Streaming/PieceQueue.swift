@@ -5,7 +5,7 @@ import Synchronization
 
 final class PieceQueue: Sendable {
     /// Bytes that may wait.
-    private static let room = 256 << 10
+    private static let room = 64 << 10
 
     private struct State {
         var pieces: [[UInt8]] = []

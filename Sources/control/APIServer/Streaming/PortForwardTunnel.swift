@@ -26,16 +26,11 @@ struct PortForwardTunnel: Sendable {
         self.logger = logger
     }
 
-    /// The two streams of one connection, until both are there.
-    private struct Pair {
-        var port: Int
-        var error: UInt32?
-        var data: UInt32?
-    }
-
     /// The client's side of a data stream.
-    private struct Input {
+    private final class Input: Sendable {
         let queue = PieceQueue()
+        /// The connection has ended, whatever the client still says of it.
+        let isOver = Mutex(false)
         /// Finished when the client wants nothing more of the connection.
         let drop = AsyncStream<Void>.makeStream()
 
@@ -45,8 +40,9 @@ struct PortForwardTunnel: Sendable {
         }
     }
 
-    /// How many connections one tunnel may hold, made and half made.
-    private static let limit = 1024
+    /// How many connections one tunnel may hold, made and half made: what it may hold of a client's bytes is this many
+    /// queues.
+    private static let limit = 512
 
     func run() async {
         // One task is the reader; its end (the client has gone, or is not to be understood) ends the others.
@@ -58,7 +54,8 @@ struct PortForwardTunnel: Sendable {
             }
             var reader = SPDYReader()
             var writer = SPDYWriter()
-            var pairs: [String: Pair] = [:]
+            // Error streams that wait for their data stream, by request.
+            var halves: [String: UInt32] = [:]
             var inputs: [UInt32: Input] = [:]
             reading: for await message in connection.messages {
                 let frames: [SPDYFrame]
@@ -73,25 +70,29 @@ struct PortForwardTunnel: Sendable {
                 for frame in frames {
                     switch frame {
                     case .open(let stream, let fin, let headers):
-                        guard let (id, port) = Self.request(headers, stream), inputs[stream] == nil,
-                            inputs.count + pairs.count < Self.limit
+                        if inputs.count + halves.count >= Self.limit {
+                            inputs = inputs.filter { !$0.value.isOver.withLock { $0 } }
+                        }
+                        guard let (id, port) = Self.request(headers, stream), inputs.count + halves.count < Self.limit
                         else {
                             try? await connection.send(SPDYWriter.reset(stream: stream, status: 3))
                             continue
                         }
-                        try? await connection.send(writer.reply(stream: stream))
-                        var pair = pairs[id] ?? Pair(port: port)
                         if headers["streamtype"] == "error" {
-                            pair.error = stream
-                        } else {
-                            pair.data = stream
-                            inputs[stream] = Input()
-                            if fin { inputs[stream]?.queue.finish() }
+                            halves[id] = stream
+                            try? await connection.send(writer.reply(stream: stream))
+                            continue
                         }
-                        pairs[id] = pair
-                        guard let data = pair.data, let error = pair.error, let input = inputs[data] else { continue }
-                        pairs[id] = nil
-                        group.addTask { await forward(pair.port, data: data, error: error, input) }
+                        // Always the second: what nobody takes must not be received.
+                        guard inputs[stream] == nil, let error = halves.removeValue(forKey: id) else {
+                            try? await connection.send(SPDYWriter.reset(stream: stream, status: 1))
+                            continue
+                        }
+                        try? await connection.send(writer.reply(stream: stream))
+                        let input = Input()
+                        inputs[stream] = input
+                        if fin { input.queue.finish() }
+                        group.addTask { await forward(port, data: stream, error: error, input) }
                     case .data(let stream, let fin, let bytes):
                         await inputs[stream]?.queue.push(bytes)
                         if fin { inputs[stream]?.queue.finish() }
@@ -134,6 +135,7 @@ struct PortForwardTunnel: Sendable {
             group.cancelAll()
             return first
         }
+        input.isOver.withLock { $0 = true }
         // Without a connection nothing has been said on the data stream.
         if failure != nil { try? await connection.send(SPDYWriter.data(stream: data, fin: true, [])) }
         try? await connection.send(SPDYWriter.data(stream: error, fin: true, Array((failure ?? "").utf8)))

@@ -35,6 +35,10 @@ public struct PodStrategy: ResourceStrategy {
             var spec = old["spec"] ?? .object(JSONObject())
             spec["ephemeralContainers"] = object.at("spec", "ephemeralContainers")
             object["spec"] = spec
+            keepLabels(&object, old)
+        case .subresource("resize"):
+            object["spec"] = ResizeRules.merge(object["spec"] ?? [:], into: old["spec"] ?? [:])
+            keepLabels(&object, old)
         case .main:
             // Only the subresource may write these.
             object.set("spec", "ephemeralContainers", to: old.at("spec", "ephemeralContainers"))
@@ -42,6 +46,13 @@ public struct PodStrategy: ResourceStrategy {
         }
         // The class is set once, from what was created.
         if let qosClass = old.at("status", "qosClass") { object.set("status", "qosClass", to: qosClass) }
+    }
+
+    /// These subresources write one part of the spec, nothing of the metadata.
+    private func keepLabels(_ object: inout JSON, _ old: JSON) {
+        for key in ["labels", "annotations", "finalizers", "ownerReferences"] {
+            object.set("metadata", key, to: old.at("metadata", key))
+        }
     }
 
     public func validate(_ object: JSON) -> [FieldError] {
@@ -56,6 +67,7 @@ public struct PodStrategy: ResourceStrategy {
     public func validateUpdate(_ object: JSON, old: JSON, target: WriteTarget) -> [FieldError] {
         switch target {
         case .subresource("status"): return PodRules.validateStatusUpdate(object, old: old)
+        case .subresource("resize"): return ResizeRules.validate(object, old: old)
         case .subresource("ephemeralcontainers"): return PodRules.validateEphemeralUpdate(object, old: old)
         default: return PodRules.validateUpdate(object, old: old)
         }

@@ -21,6 +21,8 @@ enum ContainerRules {
             errors += self.hostPorts(container, path.child("ports"), &hostPorts)
             errors += probes(container, path, context)
             errors += restart(container, path)
+            errors += ResizeRules.policies(
+                container, path.child("resizePolicy"), podRestartPolicy: context.restartPolicy)
         }
         for (index, container) in (spec["initContainers"]?.array ?? []).enumerated() {
             let path = path.child("initContainers")[index]
@@ -28,6 +30,7 @@ enum ContainerRules {
             let isSidecar = container["restartPolicy"] == "Always"
             if isSidecar {
                 errors += probes(container, path, context)
+                errors += ResizeRules.policies(container, path.child("resizePolicy"), podRestartPolicy: "Always")
             } else {
                 for key in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"]
                 where container[key] != nil {

@@ -5,6 +5,7 @@
 // The back-off is Kubernetes' (none, 10 s, 20 s … 5 min, forgotten after a run of 10 min), except that an exit with
 // code 0 never makes it grow: a job-like container that is restarted by policy waits 10 s, whatever came before.
 
+import Objects
 import System
 
 struct ContainerSlot: Sendable {
@@ -63,8 +64,15 @@ struct ContainerSlot: Sendable {
     var counts: [ProbeKind: Count] = [:]
     /// Restart whatever the policy says: the definition changed.
     var replaced = false
+    /// Container.resources that it has, or will be started with; behind the plan's while a resize waits.
+    var granted: JSON
+    /// Ends, to run again with what it was granted.
+    var restartsForResize = false
 
-    init(_ plan: ContainerPlan) { self.plan = plan }
+    init(_ plan: ContainerPlan) {
+        self.plan = plan
+        granted = plan.resources
+    }
 
     var running: Running? {
         if case .running(let running) = phase { running } else { nil }

@@ -104,6 +104,7 @@ extension PodMachine {
         slots[index].wait = nil
         slots[index].retryDelay = .zero
         slots[index].replaced = false
+        slots[index].restartsForResize = false
         slots[index].counts = [:]
         slots[index].started = false
         slots[index].ready = false

@@ -44,6 +44,15 @@ extension PodMachine {
             if let old = conditions[type], old.says(fresh) { continue }
             conditions[type] = fresh
         }
+        let passing = resizeConditions(now)
+        for type in PodMachine.passingConditions {
+            guard var fresh = passing.first(where: { $0.0 == type })?.1 else {
+                conditions[type] = nil
+                continue
+            }
+            if let old = conditions[type] { fresh.since = old.since }
+            conditions[type] = fresh
+        }
     }
 
     private var computedPhase: PodPhase {
@@ -126,7 +135,7 @@ extension PodMachine {
             status["podIP"] = .string(first)
             status["podIPs"] = .array(ips.map { ["ip": .string($0)] })
         }
-        status["conditions"] = .array(PodMachine.ownConditions.compactMap(conditionJSON))
+        status["conditions"] = .array((PodMachine.ownConditions + PodMachine.passingConditions).compactMap(conditionJSON))
         let initial = slots.filter(\.plan.role.isInitial)
         if !initial.isEmpty { status["initContainerStatuses"] = .array(initial.map(containerStatus)) }
         status["containerStatuses"] = .array(slots.filter { $0.plan.role == .app }.map(containerStatus))
@@ -169,6 +178,10 @@ extension PodMachine {
             "ready": .bool(ready), "restartCount": .int(Int64(max(0, slot.attempt))), "state": state,
             "lastState": last.map { ["terminated": terminated($0)] } ?? [:],
         ]
+        if slot.attempt >= 0, slot.granted.object?.isEmpty == false {
+            json["resources"] = slot.granted
+            if let requests = slot.granted["requests"] { json["allocatedResources"] = requests }
+        }
         if !isEphemeral { json["started"] = .bool(slot.running != nil && slot.started) }
         if !slot.containerID.isEmpty { json["containerID"] = .string("noded://" + slot.containerID) }
         return json
@@ -217,6 +230,7 @@ extension PodMachine {
     }
 
     private mutating func restore(_ item: JSON, at index: Int) {
+        if let resources = item["resources"] { slots[index].granted = resources }
         slots[index].imageID = item.text("imageID") ?? ""
         let prefix = "noded://"
         let id = item.text("containerID") ?? ""

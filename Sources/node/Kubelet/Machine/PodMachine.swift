@@ -55,6 +55,10 @@ public struct PodMachine: Sendable {
     /// Every init container has done its part in this sandbox.
     var initialized = false
     var objectGone = false
+    /// A resize is with the worker.
+    var resizing = false
+    var refusal: ResizeRefusal?
+    var resizeFailure: String?
     /// Uptime at which everything has to be dead.
     var deadline: Duration?
     /// Set when the pod is over for a reason of its own: DeadlineExceeded.
@@ -121,6 +125,7 @@ public struct PodMachine: Sendable {
         case .objectDeletionFailed(let why):
             trouble = why
             armRetry()
+        case .resized, .resizeRefused, .resizeFailed: resized(event, now)
         case .timer(let timer): if serials[timer.purpose] == timer.serial { fired(timer.purpose, now) }
         }
         refresh(now)
@@ -180,6 +185,7 @@ public struct PodMachine: Sendable {
         actions.append(.mountVolumes)
         if !networkReady { actions.append(.attachNetwork) }
         if plan.deletionGrace != nil { startDeletion(now) } else { advance(now) }
+        resizeWhereNeeded()
     }
 
     private mutating func armActiveDeadline(_ now: Moment) {
@@ -218,6 +224,7 @@ public struct PodMachine: Sendable {
             networkReady = true
             stage = .active
             advance(now)
+            resizeWhereNeeded()
         default: break
         }
     }
@@ -256,6 +263,7 @@ public struct PodMachine: Sendable {
         }
         if new.activeDeadline != old.activeDeadline { armActiveDeadline(now) }
         if new.containers.count > old.containers.count { advance(now) }
+        resizeWhereNeeded()
         guard let grace = new.deletionGrace else { return }
         if old.deletionGrace == nil {
             startDeletion(now)
@@ -302,6 +310,7 @@ public struct PodMachine: Sendable {
             failure = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             report(true, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             stopEverything(.complete, grace: plan.grace, now)
+        case (.resize, .active): resizeWhereNeeded()
         case (.overdue, .stopping(let outcome)): abandonTheUndead(outcome, now)
         default: break
         }

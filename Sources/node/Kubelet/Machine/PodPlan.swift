@@ -73,6 +73,10 @@ public struct ContainerPlan: Sendable, Hashable {
     public var restartPolicy: RestartPolicy
     public var postStart: HandlerPlan?
     public var preStop: HandlerPlan?
+    /// Container.resources as it is.
+    public var resources: JSON = [:]
+    /// Names of resources that the container is restarted for when they change (Container.resizePolicy).
+    public var restartingResources: Set<String> = []
     public var probes: [ProbeKind: ProbePlan] = [:]
 }
 
@@ -144,6 +148,10 @@ extension ContainerPlan {
         let lifecycle = item.child("lifecycle")
         postStart = HandlerPlan(lifecycle.child("postStart"))
         preStop = HandlerPlan(lifecycle.child("preStop"))
+        resources = item["resources"] ?? [:]
+        restartingResources = Set(
+            item.list("resizePolicy").filter { $0.text("restartPolicy") == "RestartContainer" }
+                .compactMap { $0.text("resourceName") })
         for (kind, field) in [
             (ProbeKind.startup, "startupProbe"), (.liveness, "livenessProbe"), (.readiness, "readinessProbe"),
         ] {

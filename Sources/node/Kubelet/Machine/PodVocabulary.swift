@@ -4,6 +4,7 @@
 // action that takes time ends in an event of its own, so that the machine never waits and a hung operation can only
 // hold up its own pod.
 
+public import Objects
 public import System
 
 /// When an event happened: the wall clock for what is shown, a clock that never jumps for every delay.
@@ -65,6 +66,8 @@ public struct PodTimer: Sendable, Hashable {
         case container(String)
         /// spec.activeDeadlineSeconds.
         case activeDeadline
+        /// Try a refused resize again.
+        case resize
         /// The grace period and the time to die after SIGKILL are over.
         case overdue
     }
@@ -113,6 +116,10 @@ public enum PodEvent: Sendable, Hashable {
     case hookFinished(container: String, id: String, HookKind, failure: String?)
     case exited(container: String, id: String, Termination)
     case probed(container: String, id: String, ProbeKind, ProbeOutcome)
+    /// Containers have what they are granted (Container.resources by name); `unenforced`: what the node cannot limit.
+    case resized([String: JSON], unenforced: [String])
+    case resizeRefused(ResizeRefusal)
+    case resizeFailed(String)
     case drained
     case tornDown
     case teardownFailed(String)
@@ -137,6 +144,8 @@ public enum PodAction: Sendable, Hashable {
     /// Detach the network, remove the sandbox and, when asked, the volumes. Idempotent, works without memory.
     case teardown(volumes: Bool)
     case deleteObject
+    /// Give the containers what the plan asks for: `resized`, `resizeRefused` or `resizeFailed` follows.
+    case resize
     case arm(PodTimer, after: Duration)
     case report(PodReport)
     /// The worker's life is over.

@@ -19,6 +19,8 @@ struct NodeServices: Sendable {
     /// The default seccomp filter for a set of capabilities.
     var seccomp: SeccompFilter
     var allocatable: Allocatable
+    /// Whether a pod here may have so much; nil when it may.
+    var room: @Sendable (_ podUID: String, _ wanted: ContainerResources) async -> ResizeRefusal?
     var logger: Logger
 
     var host: HostFacts { HostFacts(addresses: config.addresses.map(\.description)) }

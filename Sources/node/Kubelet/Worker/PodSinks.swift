@@ -21,8 +21,17 @@ struct APISink: PodSink {
             var condition = condition
             for key in ["reason", "message"] where condition[key] == nil { condition[key] = .null }
             return condition
-        })
+        } + Self.passed(pod, status, after: last))
         return try await patch(pod, body)
+    }
+
+    /// Deletions of conditions that were there for a while: the list merges by type.
+    private static func passed(_ pod: JSON, _ status: JSON, after last: JSON?) -> [JSON] {
+        let known = pod.child("status").list("conditions") + (last?.list("conditions") ?? [])
+        return PodMachine.passingConditions.filter { type in
+            known.contains { $0.text("type") == type }
+                && !status.list("conditions").contains { $0.text("type") == type }
+        }.map { ["$patch": "delete", "type": .string($0)] }
     }
 
     private func patch(_ pod: JSON, _ status: JSON) async throws(APIStatus) -> Bool {
@@ -73,7 +82,7 @@ struct APISink: PodSink {
 
     /// Whether the API already shows everything in `status`.
     static func covers(_ known: JSON, _ status: JSON) -> Bool {
-        guard let fields = status.object else { return false }
+        guard let fields = status.object, passed(["status": known], status, after: nil).isEmpty else { return false }
         for (key, value) in fields {
             if key == "conditions" {
                 let have = known.list("conditions")

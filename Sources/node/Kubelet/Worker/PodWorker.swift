@@ -153,6 +153,11 @@ actor PodWorker {
         return machine.plan.hostNetwork ? NetworkPlace(pid: nil) : supervisorPID.map { NetworkPlace(pid: $0) }
     }
 
+    /// What the pod holds of the node; nil once it is over.
+    var requests: ContainerResources? {
+        machine.isTerminal ? nil : ContainerResources.pod(PodResizer.spec(pod.child("spec"), machine.granted))
+    }
+
     var object: JSON { pod }
     var trouble: String? { machine.trouble }
     var summary: JSON { machine.status(host: node.host, qosClass: qosClass) }
@@ -251,7 +256,7 @@ actor PodWorker {
 
     private func perform(_ action: PodAction, _ group: inout DiscardingTaskGroup) {
         switch action {
-        case .mountVolumes, .createSandbox, .attachNetwork, .teardown, .deleteObject: operate.yield(action)
+        case .mountVolumes, .createSandbox, .attachNetwork, .resize, .teardown, .deleteObject: operate.yield(action)
         case .resolveImage(let container): group.addTask { await self.resolveImage(container) }
         case .start(let container, let attempt): group.addTask { await self.start(container, attempt) }
         case .runHook(let container, let id, let kind, let limit):
@@ -286,6 +291,7 @@ actor PodWorker {
             case .mountVolumes: await mountVolumes()
             case .createSandbox: await createSandbox()
             case .attachNetwork: await attachNetwork()
+            case .resize: await resize()
             case .teardown(let volumes): await teardown(volumes: volumes)
             case .deleteObject: await deleteObject()
             default: break
@@ -351,6 +357,10 @@ actor PodWorker {
         } catch {
             deliver(.objectDeletionFailed("\(error)"))
         }
+    }
+
+    private func resize() async {
+        deliver(await PodResizer(node: node, uid: uid, pod: pod).resize(machine.resizes) { [machine] in machine.granted($0) })
     }
 
     private func drainEndpoints(_ limit: Duration) async {
@@ -447,7 +457,9 @@ actor PodWorker {
     }
 
     private func start(_ name: String, _ attempt: Int) async {
-        let container = containerJSON(name)
+        var container = containerJSON(name)
+        // Not what the spec asks for while the node has no room for that.
+        if let granted = machine.granted(name) { container["resources"] = granted }
         do {
             guard let image = images[name] else { throw KubeletError.notFound("the image of \(name) is not resolved") }
             let services = await node.objects.services(namespace: machine.plan.namespace)

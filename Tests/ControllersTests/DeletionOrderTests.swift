@@ -7,6 +7,55 @@ import Testing
 
 @testable import Controllers
 
+@Suite struct DeletionOrderTests {
+    private static func object(_ uid: String, owners: [String] = [], isGoing: Bool = true) -> JSON {
+        var object: JSON = ["metadata": ["name": .string(uid), "uid": .string(uid)]]
+        if isGoing {
+            object.set("metadata", "deletionTimestamp", to: "2026-01-01T00:00:00Z")
+            object.set("metadata", "finalizers", to: ["foregroundDeletion"])
+        }
+        let references: [JSON] = owners.map { ["uid": .string($0), "blockOwnerDeletion": true] }
+        object.set("metadata", "ownerReferences", to: .array(references))
+        return object
+    }
+
+    /// a -> b -> c -> a, and b -> d: whoever waits only for the circle is free, whoever waits for d is not.
+    @Test func aCircleIsNotWaitedForAndTheRestIs() {
+        var graph = OwnerGraph()
+        for (uid, owner) in [("a", "c"), ("b", "a"), ("c", "b")] { graph.set(.configMaps, Self.object(uid, owners: [owner])) }
+        #expect(["a", "b", "c"].allSatisfy { !graph.isBlocked($0) })
+        graph.set(.configMaps, Self.object("d", owners: ["b"], isGoing: false))
+        #expect(graph.isBlocked("b"))
+        #expect(!graph.isBlocked("a") && !graph.isBlocked("c"))
+        graph.remove("d")
+        // c stays for another reason than its dependents: a chain, not a circle.
+        graph.set(.configMaps, Self.object("c", owners: ["b"], isGoing: false))
+        #expect(graph.isBlocked("b") && graph.isBlocked("a"))
+    }
+
+    @Test func aNamespaceSaysWhatFailed() {
+        var content = NamespaceContent()
+        #expect(content.isEmpty)
+        content.add(.configMaps, left: [])
+        #expect(content.isEmpty)
+        content.add(.deployments, left: [Self.object("x"), Self.object("y")])
+        content.add(.secrets, failure: .unavailable("no"))
+        let conditions = content.conditions(for: [:]).array ?? []
+        func find(_ type: JSON) -> JSON? { conditions.first { $0["type"] == type } }
+        #expect(
+            find("NamespaceContentRemaining")?["message"]
+                == "Some resources are remaining: deployments.apps has 2 resource instances")
+        #expect(
+            find("NamespaceFinalizersRemaining")?["message"]
+                == "Some content in the namespace has finalizers remaining: foregroundDeletion in 2 resource instances")
+        let failure = find("NamespaceDeletionContentFailure")
+        #expect(failure?["status"] == "True" && failure?["reason"] == "ContentDeletionFailed")
+        #expect(
+            failure?["message"]
+                == "Failed to delete all resource types, 1 remaining: failed to delete secrets: no")
+    }
+}
+
 extension ClusterTests {
     private static func pod(_ name: String, _ namespace: String = "default") -> JSON {
         [
@@ -50,6 +99,22 @@ extension ClusterTests {
             pod.set("metadata", "finalizers", to: ["example.com/hold"])
             _ = try await client.create(.pods, pod)
             _ = try await client.create(
+                .replicationControllers,
+                [
+                    "apiVersion": "v1", "kind": "ReplicationController",
+                    "metadata": ["name": "keeper", "namespace": "gone"],
+                    "spec": [
+                        "replicas": 1,
+                        "template": [
+                            "metadata": ["labels": ["app": "kept"]],
+                            "spec": ["containers": [["name": "c", "image": "web:1"]]],
+                        ],
+                    ],
+                ])
+            try await cluster.eventually("the keeper has its pod") {
+                try await client.list(.pods, namespace: "gone").items.count == 2
+            }
+            _ = try await client.create(
                 .configMaps, ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "config", "namespace": "gone"]])
             try await client.delete(.namespaces, ObjectKey(name: "gone"))
             @Sendable func condition(_ type: String) async throws -> JSON? {
@@ -76,6 +141,10 @@ extension ClusterTests {
                 let found = try #require(try await condition(type))
                 #expect(found["status"] == "False" && found["reason"] == .string(reason))
             }
+            // Nobody complains that no new pods may be made here.
+            let keeper = try await cluster.get(.replicationControllers, "keeper", "gone")
+            #expect(keeper != nil && (keeper?.at("status", "conditions")?.array ?? []).isEmpty)
+            #expect(try await client.list(.events, namespace: "gone").items.allSatisfy { $0["reason"] != "FailedCreate" })
             let config = try await cluster.get(.configMaps, "config", "gone")
             #expect(config != nil && config?.at("metadata", "deletionTimestamp") == nil)
             _ = try await client.patch(

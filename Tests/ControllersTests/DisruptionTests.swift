@@ -135,6 +135,43 @@ extension ClusterTests {
         }
     }
 
+    /// A deployment counts once, however many replica sets its pods are of; other owners' pods count beside it.
+    @Test func aBudgetOfSeveralOwners() async throws {
+        try await Cluster.run { cluster in
+            let client = cluster.client
+            _ = try await client.create(.podDisruptionBudgets, Self.budget(["minAvailable": "50%"]))
+            _ = try await client.create(
+                .replicationControllers,
+                [
+                    "apiVersion": "v1", "kind": "ReplicationController",
+                    "metadata": ["name": "rc", "namespace": "default"],
+                    "spec": [
+                        "replicas": 2, "selector": ["app": "web", "of": "rc"],
+                        "template": [
+                            "metadata": ["labels": ["app": "web", "of": "rc"]],
+                            "spec": ["containers": [["name": "c", "image": "web:1"]]],
+                        ],
+                    ],
+                ])
+            var deployment = cluster.deployment("web", replicas: 4, image: "web:1")
+            // Half of the old pods stay beside half of the new ones, which no node takes.
+            deployment.set("spec", "strategy", to: ["rollingUpdate": ["maxSurge": 0, "maxUnavailable": "50%"]])
+            _ = try await client.create(.deployments, deployment)
+            try await cluster.eventually("all six count") {
+                let status = try await cluster.get(.podDisruptionBudgets, "b")?["status"]
+                return status?["expectedPods"] == 6 && status?["currentHealthy"] == 6 && status?["disruptionsAllowed"] == 3
+            }
+            deployment.set("spec", "template", "spec", "nodeSelector", to: ["no": "where"])
+            _ = try await client.patch(
+                .deployments, ObjectKey(deployment), .merge, ["spec": deployment["spec"] ?? .null], subresource: nil)
+            try await cluster.eventually("and still in the middle of a roll-out") {
+                let status = try await cluster.get(.podDisruptionBudgets, "b")?["status"]
+                return status?["expectedPods"] == 6 && status?["currentHealthy"] == 4 && status?["disruptionsAllowed"] == 1
+            }
+            #expect(try await client.list(.replicaSets, namespace: "default").items.count == 2)
+        }
+    }
+
     @Test func aBudgetOfACustomWorkload() async throws {
         try await Cluster.run { cluster in
             let client = cluster.client

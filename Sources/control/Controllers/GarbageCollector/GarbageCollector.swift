@@ -130,7 +130,7 @@ struct GarbageCollector: Controller {
 
     private func deleteForeground(_ node: OwnerGraph.Node, _ dependents: [OwnerGraph.Node]) async throws(APIStatus) {
         for dependent in dependents where !dependent.deleting { try await collect(dependent) }
-        if graph.value.withLock({ $0.blocking(node.id.uid).isEmpty }) { try await lift("foregroundDeletion", of: node) }
+        if graph.value.withLock({ !$0.isBlocked(node.id.uid) }) { try await lift("foregroundDeletion", of: node) }
     }
 
     /// What becomes of an object by its owners: one that stays keeps it (and the others are forgotten); when all are

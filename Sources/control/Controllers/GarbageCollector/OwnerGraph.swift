@@ -65,14 +65,14 @@ struct OwnerGraph {
         for uid in nodes.values.filter({ $0.id.resource == resource }).map(\.id.uid) { remove(uid) }
     }
 
-    /// The dependents an owner that goes in the foreground has to wait for. Owners in a circle would wait for each other
-    /// for ever: one that waits, over whatever detours, for its own owner is not waited for.
-    func blocking(_ uid: String) -> [Node] {
-        blockers(of: uid).filter { !waits($0.id.uid, for: uid) }
+    /// Whether an owner that goes in the foreground has to wait for a dependent. Owners in a circle would wait for each
+    /// other for ever: a dependent that waits, over whatever detours, for its own owner is not waited for.
+    func isBlocked(_ uid: String) -> Bool {
+        (dependents[uid] ?? []).contains { blocks($0, uid) && !waits($0, for: uid) }
     }
 
-    private func blockers(of uid: String) -> [Node] {
-        dependents(of: uid).filter { $0.owners.contains { $0.uid == uid && $0.blocks } }
+    private func blocks(_ dependent: String, _ owner: String) -> Bool {
+        nodes[dependent]?.owners.contains { $0.uid == owner && $0.blocks } ?? false
     }
 
     private func waits(_ uid: String, for owner: String) -> Bool {
@@ -80,8 +80,8 @@ struct OwnerGraph {
         var waiting = [uid]
         while let next = waiting.popLast() {
             guard next != owner else { return true }
-            guard seen.insert(next).inserted, nodes[next]?.isDeletingDependents == true else { continue }
-            waiting += blockers(of: next).map(\.id.uid)
+            guard nodes[next]?.isDeletingDependents == true, seen.insert(next).inserted else { continue }
+            waiting += (dependents[next] ?? []).filter { blocks($0, next) }
         }
         return false
     }

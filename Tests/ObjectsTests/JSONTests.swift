@@ -51,8 +51,8 @@ import Testing
         func nested(_ depth: Int) -> String {
             String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
         }
-        _ = try JSON.parse(nested(512))
-        #expect(throws: JSONError.self) { try JSON.parse(nested(513)) }
+        _ = try JSON.parse(nested(512), limits: .body)
+        #expect(throws: JSONError.self) { try JSON.parse(nested(513), limits: .body) }
         #expect(throws: JSONError.self) { try JSON.parse(nested(1_000_000)) }
         let objects = String(repeating: "{\"a\":", count: 100_000)
         #expect(throws: JSONError.self) { try JSON.parse(objects) }

@@ -193,7 +193,7 @@ enum Body {
         guard request.body.count <= limit else { throw .tooLarge(limit: limit) }
         if type == .apply { return (type, try configuration(request.body, &options.duplicates)) }
         do throws(JSONError) {
-            return (type, try JSON.parse(request.body, duplicates: &options.duplicates))
+            return (type, try JSON.parse(request.body, limits: .body, duplicates: &options.duplicates))
         } catch {
             throw .badRequest("error decoding patch: \(error)")
         }
@@ -201,10 +201,10 @@ enum Body {
 
     /// An applied configuration is YAML, of which JSON, what nearly all clients send, is a part.
     private static func configuration(_ bytes: [UInt8], _ duplicates: inout [String]) throws(APIStatus) -> JSON {
-        if bytes.first == UInt8(ascii: "{"), let json = try? JSON.parse(bytes, duplicates: &duplicates) { return json }
+        if bytes.first == UInt8(ascii: "{"), let json = try? JSON.parse(bytes, limits: .body, duplicates: &duplicates) { return json }
         duplicates = []
         do throws(JSONError) {
-            let documents = try YAML.parse(bytes, duplicates: &duplicates)
+            let documents = try YAML.parse(bytes, limits: .body, duplicates: &duplicates)
             guard documents.count == 1 else {
                 throw JSONError(
                     reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)
@@ -221,9 +221,9 @@ enum Body {
         guard bytes.count <= limit else { throw .tooLarge(limit: limit) }
         do throws(JSONError) {
             switch encoding {
-            case .json: return try JSON.parse(bytes, duplicates: &duplicates)
+            case .json: return try JSON.parse(bytes, limits: .body, duplicates: &duplicates)
             case .yaml:
-                let documents = try YAML.parse(bytes, duplicates: &duplicates)
+                let documents = try YAML.parse(bytes, limits: .body, duplicates: &duplicates)
                 guard documents.count == 1 else {
                     throw JSONError(
                         reason: "expected one YAML document, found \(documents.count)", line: 1, column: 1, offset: 0)

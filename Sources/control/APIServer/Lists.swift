@@ -40,9 +40,11 @@ struct ContinueToken: Equatable {
 
     init?(_ text: String) {
         guard let bytes = Base64.decode(text, url: true), let plain = String(validating: bytes, as: UTF8.self) else { return nil }
-        let parts = plain.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0] == "1", let revision = UInt64(parts[1]) else { return nil }
-        self.init(revision: revision, after: String(parts[2]))
+        // Bytes, not characters: a combining mark after a colon would hide it.
+        let parts = plain.utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, parts[0].elementsEqual("1".utf8), let revision = UInt64(Substring(parts[1]))
+        else { return nil }
+        self.init(revision: revision, after: String(Substring(parts[2])))
     }
 }
 

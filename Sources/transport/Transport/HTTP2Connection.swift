@@ -41,17 +41,24 @@ final class HTTP2Connection: ChannelInboundHandler {
         return configuration
     }
 
+    private let requestTimeout: TimeAmount
     private let idleTimeout: TimeAmount
     private var streams: [ObjectIdentifier: any Channel] = [:]
     private var context: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
     private var leaving = false
 
-    init(idleTimeout: TimeAmount) { self.idleTimeout = idleTimeout }
+    /// - Parameters:
+    ///   - requestTimeout: until the first request's head is there.
+    ///   - idleTimeout: without a stream.
+    init(requestTimeout: TimeAmount, idleTimeout: TimeAmount) {
+        self.requestTimeout = requestTimeout
+        self.idleTimeout = idleTimeout
+    }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        arm(context)
+        arm(requestTimeout, context)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -72,13 +79,13 @@ final class HTTP2Connection: ChannelInboundHandler {
     private func remove(_ id: ObjectIdentifier) {
         streams[id] = nil
         guard streams.isEmpty, let context else { return }
-        if leaving { context.close(promise: nil) } else { arm(context) }
+        if leaving { context.close(promise: nil) } else { arm(idleTimeout, context) }
     }
 
-    private func arm(_ context: ChannelHandlerContext) {
+    private func arm(_ timeout: TimeAmount, _ context: ChannelHandlerContext) {
         timer?.cancel()
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: idleTimeout) {
+        timer = context.eventLoop.scheduleTask(in: timeout) {
             let (connection, context) = bound.value
             connection.leave(context)
         }

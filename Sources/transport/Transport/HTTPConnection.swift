@@ -175,7 +175,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        let target = RequestTarget.parse(head.uri)
+        let target = HTTPTarget.parse(head.uri)
         var request = HTTPRequest(method: head.method.rawValue, path: target.path)
         request.query = target.query
         request.headers = HTTPHeaders(head.headers.map { ($0.name, $0.value) })

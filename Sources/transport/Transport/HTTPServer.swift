@@ -129,7 +129,8 @@ public final class HTTPServer: Sendable {
                 .serverChannelOption(.backlog, value: 1024)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                 .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 << 10, high: 512 << 10))
-                // A client that has vanished (a laptop asleep during `logs -f`) is noticed after a minute.
+                // A client that has vanished (a laptop asleep during `logs -f`) is noticed after a minute; one that
+                // something was sent to meanwhile, by VanishedClients.
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
                 .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 10)
@@ -168,6 +169,7 @@ public final class HTTPServer: Sendable {
 
     private func setUp(_ channel: any Channel) throws {
         connections.add(channel)
+        VanishedClients.watch(channel)
         guard let context = tls.withLock({ $0 }) else { return try addHTTP1(channel, secure: false) }
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(NIOSSLServerHandler(context: context))
@@ -191,7 +193,8 @@ public final class HTTPServer: Sendable {
     }
 
     private func addHTTP2(_ channel: any Channel) throws {
-        let connection = HTTP2Connection(idleTimeout: TimeAmount(configuration.idleTimeout))
+        let connection = HTTP2Connection(
+            requestTimeout: TimeAmount(configuration.requestTimeout), idleTimeout: TimeAmount(configuration.idleTimeout))
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         let pipeline = channel.pipeline.syncOperations
         _ = try pipeline.configureHTTP2Pipeline(

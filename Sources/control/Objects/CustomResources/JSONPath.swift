@@ -96,6 +96,8 @@ struct JSONPath: Sendable {
 private struct JSONPathParser {
     private let text: [Character]
     private var position = 0
+    /// Filters inside of filters.
+    private var depth = 0
 
     init(_ text: String) {
         var inner = text[...]
@@ -169,6 +171,9 @@ private struct JSONPathParser {
     }
 
     private mutating func filter() throws(JSONPath.Failure) -> JSONPath.Step {
+        depth += 1
+        defer { depth -= 1 }
+        guard depth <= 20 else { throw failure("filters are nested too deeply") }
         try take("?")
         try take("(")
         skipSpace()

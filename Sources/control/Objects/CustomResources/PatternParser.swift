@@ -18,9 +18,12 @@ struct PatternCompiler {
     /// Instructions of one pattern. Matching costs at most this much for each character.
     static let limit = 20_000
     var program: [Pattern.Instruction] = []
+    /// Nodes looked at: a repetition of nothing grows no program.
+    private var visited = 0
 
     mutating func emit(_ node: PatternNode) throws(Pattern.Failure) {
-        guard program.count <= PatternCompiler.limit else {
+        visited += 1
+        guard program.count <= PatternCompiler.limit, visited <= 10 * PatternCompiler.limit else {
             throw Pattern.Failure(description: "error parsing regexp: expression too large")
         }
         switch node {

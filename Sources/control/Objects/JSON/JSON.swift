@@ -85,6 +85,18 @@ extension JSON {
         self = .object(JSONObject(map.lazy.map { ($0.key, .string($0.value)) }))
     }
 
+    /// Whether arrays and objects are nested more than `depth` deep. Adds what it looked at to `visited`.
+    func isNested(deeperThan depth: Int, visited: inout Int) -> Bool {
+        visited += 1
+        switch self {
+        case .array(let elements):
+            return depth < 1 || elements.contains { $0.isNested(deeperThan: depth - 1, visited: &visited) }
+        case .object(let object):
+            return depth < 1 || object.contains { $0.value.isNested(deeperThan: depth - 1, visited: &visited) }
+        default: return false
+        }
+    }
+
     /// What the types are called in Kubernetes' messages: null, boolean, integer, number, string, array, object.
     public var typeName: String {
         switch self {
@@ -198,7 +210,8 @@ extension JSON: Hashable {
         case .bool(let value): hasher.combine(value)
         case .int(let value): hasher.combine(value)
         case .double(let value): hasher.combine(value)
-        case .string(let value): hasher.combine(value)
+        // The bytes, as for equality: strings that Unicode holds equal would all fall into one place of a table.
+        case .string(let value): Bytes.with(value) { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
         case .array(let value): hasher.combine(value)
         case .object(let value): hasher.combine(value)
         }

@@ -124,6 +124,26 @@ public struct JSONObject: Sendable {
         return found ? entries.remove(at: index).value : nil
     }
 
+    /// Sets many values in one pass; nil removes. Of equal keys the last one wins.
+    mutating func set(_ changes: [(key: String, value: JSON?)]) {
+        var added: [Entry] = []
+        var removed: Set<Int> = []
+        for (key, value) in changes {
+            switch (find(key), value) {
+            case ((let index, true), let value?):
+                entries[index].value = value
+                removed.remove(index)
+            case ((let index, true), nil): removed.insert(index)
+            case ((_, false), let value?): added.append(Entry(key: key, value: value))
+            case ((_, false), nil): break
+            }
+        }
+        if !removed.isEmpty {
+            entries = entries.indices.filter { !removed.contains($0) }.map { entries[$0] }
+        }
+        if !added.isEmpty { self = JSONObject(unsorted: entries + added) }
+    }
+
     /// The same keys with other values.
     public func mapValues<E: Error>(_ transform: (JSON) throws(E) -> JSON) throws(E) -> JSONObject {
         var result = self

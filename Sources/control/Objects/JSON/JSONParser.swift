@@ -15,12 +15,16 @@ public struct JSONLimits: Sendable {
     /// Bytes of the whole text.
     public var bytes: Int
 
-    public init(depth: Int = 512, bytes: Int = 64 << 20) {
+    public init(depth: Int = 1024, bytes: Int = 64 << 20) {
         self.depth = depth
         self.bytes = bytes
     }
 
+    /// For what noded wrote itself. An object is nested a little deeper in the store than it came: its owners' fields
+    /// (metadata.managedFields) mirror it some levels further down.
     public static let standard = JSONLimits()
+    /// For what comes in a request.
+    public static let body = JSONLimits(depth: 512)
 }
 
 /// Why a text is not the JSON (or YAML) that was expected, and where.

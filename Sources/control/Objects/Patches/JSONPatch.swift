@@ -1,7 +1,8 @@
 // JSON patch (RFC 6902): a list of add, remove, replace, move, copy and test, all or nothing.
 //
 // Pointers follow RFC 6901. Failures of the patch itself (no list, unknown operation, missing member) are bad requests;
-// a path that the object does not have or a failed test is unprocessable. What copies can blow up is bounded.
+// a path that the object does not have or a failed test is unprocessable. What operations can blow up is bounded: bytes by
+// copying, and nesting, which a few moves of the result of other moves would take deeper than any stack.
 
 /// RFC 6902.
 public enum JSONPatch {
@@ -9,6 +10,15 @@ public enum JSONPatch {
     private static let operationLimit = 10_000
     /// Bytes that copy operations may add.
     private static let copyLimit = 16 << 20
+    /// Values that operations may look at to see how deep they are nested.
+    private static let visitLimit = 16 << 20
+    /// As of a body.
+    private static let depthLimit = JSONLimits.body.depth
+
+    private struct Spent {
+        var copied = 0
+        var visited = 0
+    }
 
     public static func apply(_ patch: JSON, to target: JSON) throws(PatchError) -> JSON {
         guard let operations = patch.array else { throw PatchError("json: a JSON patch is a list of operations") }
@@ -18,19 +28,23 @@ public enum JSONPatch {
                 unprocessable: true)
         }
         var result = target
-        var copied = 0
-        for operation in operations { try apply(operation, to: &result, &copied) }
+        var spent = Spent()
+        for operation in operations { try apply(operation, to: &result, &spent) }
         return result
     }
 
-    private static func apply(_ operation: JSON, to document: inout JSON, _ copied: inout Int) throws(PatchError) {
+    private static func apply(_ operation: JSON, to document: inout JSON, _ spent: inout Spent) throws(PatchError) {
         guard let name = operation["op"]?.string else { throw PatchError("jsonpatch operation has no op") }
         let path = try pointer(operation, "path")
         switch name {
-        case "add": try add(try value(operation), at: path, in: &document)
+        case "add":
+            let value = try value(operation)
+            try check(value, at: path, &spent)
+            try add(value, at: path, in: &document)
         case "remove": _ = try remove(path, from: &document)
         case "replace":
             let value = try value(operation)
+            try check(value, at: path, &spent)
             _ = try get(path, of: document)
             try change(path, of: &document) { $0 = value }
         case "move":
@@ -38,13 +52,16 @@ public enum JSONPatch {
             if path.tokens.count > from.tokens.count, path.tokens.starts(with: from.tokens) {
                 throw PatchError("move operation into its own child: \(path.text)", unprocessable: true)
             }
-            try add(try remove(from, from: &document), at: path, in: &document)
+            let value = try remove(from, from: &document)
+            if path.tokens.count > from.tokens.count { try check(value, at: path, &spent) }
+            try add(value, at: path, in: &document)
         case "copy":
             let value = try get(try pointer(operation, "from"), of: document)
-            copied += value.encode().count
-            guard copied <= copyLimit else {
+            spent.copied += value.encode().count
+            guard spent.copied <= copyLimit else {
                 throw PatchError("copies of a JSON patch are too large", unprocessable: true)
             }
+            try check(value, at: path, &spent)
             try add(value, at: path, in: &document)
         case "test":
             let found = (try? get(path, of: document)) ?? .null
@@ -52,6 +69,16 @@ public enum JSONPatch {
                 throw PatchError("testing value \(path.text) failed", unprocessable: true)
             }
         default: throw PatchError("Unexpected kind: \(name)")
+        }
+    }
+
+    /// Refuses a value that would be nested too deeply at the path.
+    private static func check(_ value: JSON, at path: Pointer, _ spent: inout Spent) throws(PatchError) {
+        if value.isNested(deeperThan: depthLimit - path.tokens.count, visited: &spent.visited) {
+            throw PatchError("\(path.text.prefix(40)): exceeded max depth", unprocessable: true)
+        }
+        guard spent.visited <= visitLimit else {
+            throw PatchError("a JSON patch moves too much", unprocessable: true)
         }
     }
 
@@ -85,6 +112,9 @@ public enum JSONPatch {
             throw PatchError("jsonpatch \(member) \(Quote.go(text)) does not start with /")
         }
         let tokens = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(unescape)
+        guard tokens.count <= depthLimit else {
+            throw PatchError("jsonpatch \(member) \(Quote.go(String(text.prefix(40))))… exceeded max depth")
+        }
         return Pointer(text: text, tokens: tokens)
     }
 

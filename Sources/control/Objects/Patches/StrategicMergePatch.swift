@@ -34,6 +34,7 @@ public enum StrategicMergePatch {
         default: throw PatchError("Unknown patch type found: \(patch[patchKey]?.text ?? "")")
         }
         var result = try retainingKeys(patch, original)
+        var changed: [(key: String, value: JSON?)] = []
         for (key, change) in patch where key != patchKey && key != retainKeysKey {
             if key.hasPrefix(orderPrefix) { continue }
             if key.hasPrefix(deletePrefix) {
@@ -41,12 +42,13 @@ public enum StrategicMergePatch {
                 continue
             }
             if change.isNull {
-                result.removeValue(forKey: key)
+                changed.append((key, nil))
                 continue
             }
             let order = patch[orderPrefix + key]
-            result[key] = try merge(change, into: result[key], schema?.patchField(key), order: order)
+            changed.append((key, try merge(change, into: result[key], schema?.patchField(key), order: order)))
         }
+        result.set(changed)
         // Lists that only change their order.
         for (key, order) in patch where key.hasPrefix(orderPrefix) {
             let field = String(key.dropFirst(orderPrefix.count))
@@ -92,7 +94,8 @@ public enum StrategicMergePatch {
             throw PatchError("$deleteFromPrimitiveList/\(field): a list of values is expected")
         }
         guard let list = object[field]?.array else { return }
-        object[field] = .array(list.filter { !values.contains($0) })
+        let deleted = Set(values)
+        object[field] = .array(list.filter { !deleted.contains($0) })
     }
 
     /// What a patch value becomes when there is nothing to merge it with: no directives, no nulls.
@@ -119,30 +122,36 @@ public enum StrategicMergePatch {
     ) throws(PatchError) -> [JSON] {
         guard let mergeKey = schema.patchMergeKey else {
             var merged = original
-            for value in patch where !merged.contains(value) { merged.append(value) }
+            var known = Set(original)
+            for value in patch where known.insert(value).inserted { merged.append(value) }
             return try reorder(merged, by: order ?? patch, live: original, nil)
         }
         if patch.contains(where: { $0[patchKey]?.string == "replace" }) {
             return patch.filter { $0[patchKey] == nil }.map(withoutDirectives)
         }
-        var merged = original
+        // nil where an element was deleted, so that the places stay.
+        var elements: [JSON?] = original
+        var places: [JSON: [Int]] = [:]
+        for (index, element) in original.enumerated() {
+            if let name = element[mergeKey] { places[name, default: []].append(index) }
+        }
         var ordinary: [JSON] = []
         for element in patch {
             let name = try key(of: element, mergeKey)
-            let place = merged.firstIndex { $0[mergeKey] == name }
             switch element[patchKey]?.string {
-            case "delete": merged.removeAll { $0[mergeKey] == name }
+            case "delete": for place in places.removeValue(forKey: name) ?? [] { elements[place] = nil }
             case nil where element[patchKey] == nil, "merge":
                 ordinary.append(element)
-                if let place {
-                    merged[place] = try merge(element, into: merged[place], schema.patchElement, order: nil)
+                if let place = places[name]?.first {
+                    elements[place] = try merge(element, into: elements[place], schema.patchElement, order: nil)
                 } else {
-                    merged.append(withoutDirectives(element))
+                    places[name] = [elements.count]
+                    elements.append(withoutDirectives(element))
                 }
             default: throw PatchError("Unknown patch type found: \(element[patchKey]?.text ?? "")")
             }
         }
-        return try reorder(merged, by: order ?? ordinary, live: original, mergeKey)
+        return try reorder(elements.compactMap { $0 }, by: order ?? ordinary, live: original, mergeKey)
     }
 
     private static func key(of element: JSON, _ mergeKey: String) throws(PatchError) -> JSON {

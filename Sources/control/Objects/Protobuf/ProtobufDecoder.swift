@@ -201,7 +201,9 @@ public enum ProtobufDecoder {
     private static func raw(_ bytes: ArraySlice<UInt8>, _ place: String) throws(ProtobufError) -> JSON? {
         guard let text = try inner(bytes, 1, place), !text.isEmpty else { return nil }
         do {
-            return try JSON.parse(Array(text.utf8))
+            // Inside of messages, which are as many levels deep at most.
+            let limits = JSONLimits(depth: JSONLimits.body.depth - 2 * maximumDepth)
+            return try JSON.parse(Array(text.utf8), limits: limits)
         } catch {
             throw ProtobufError("\(place): \(error)")
         }

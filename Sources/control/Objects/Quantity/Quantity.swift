@@ -81,7 +81,8 @@ extension Quantity: CustomStringConvertible {
     public var description: String {
         if nanos == 0 { return "0" }
         switch format {
-        case .binary where nanos.magnitude >= UInt128(1024 * Self.billion): return binaryText
+        // A fraction of a byte is shown in thousandths rather than lost: 0.6Gi is 644245094400m.
+        case .binary where nanos.magnitude >= UInt128(1024 * Self.billion) && nanos % Self.billion == 0: return binaryText
         case .exponent: return decimalText(["e-9", "e-6", "e-3", "", "e3", "e6", "e9", "e12", "e15", "e18"])
         default: return decimalText(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"])
         }
@@ -99,7 +100,7 @@ extension Quantity: CustomStringConvertible {
 
     private var binaryText: String {
         let suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
-        var number = Self.divide(nanos, by: Self.billion)
+        var number = nanos / Self.billion
         var step = 0
         while step < suffixes.count - 1, number % 1024 == 0 {
             number /= 1024

@@ -48,10 +48,23 @@ public enum YAML {
     }
 }
 
-/// A value with what it weighs when it is repeated: bytes of text and 8 for each value.
+/// A value with what it weighs when it is repeated: bytes of text and 8 for each value; and how deep it is nested.
 private struct Weighed {
     var value: JSON
     var weight: Int
+    var depth = 0
+}
+
+/// A mapping's key by its bytes: strings that Unicode holds equal are different keys, and no table may be filled with
+/// them.
+private struct KeyBytes: Hashable {
+    let text: String
+
+    static func == (left: KeyBytes, right: KeyBytes) -> Bool { Bytes.equal(left.text, right.text) }
+
+    func hash(into hasher: inout Hasher) {
+        Bytes.with(text) { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
 }
 
 /// A sequence or mapping that is not complete yet.
@@ -59,8 +72,12 @@ private struct Frame {
     var isMapping: Bool
     var anchor: String?
     var weight = 8
+    /// Of what is inside.
+    var depth = 0
     var elements: [JSON] = []
     var entries: [JSONObject.Entry] = []
+    /// The keys of a large mapping.
+    var keys: Set<KeyBytes> = []
     /// A mapping's key that waits for its value.
     var key: String?
     /// The next value belongs to the key `<<`.
@@ -134,6 +151,8 @@ private struct YAMLReader {
             guard expanded <= Self.expansionLimit else {
                 throw Self.error("document contains excessive aliasing", event)
             }
+            // An alias in what an alias names: each takes what it holds a little deeper.
+            guard frames.count + weighed.depth <= limits.depth else { throw Self.error("exceeded max depth", event) }
             try add(weighed, event)
         case YAML_SEQUENCE_START_EVENT: try open(mapping: false, event.data.sequence_start.anchor, event)
         case YAML_MAPPING_START_EVENT: try open(mapping: true, event.data.mapping_start.anchor, event)
@@ -156,17 +175,15 @@ private struct YAMLReader {
     private mutating func close(_ event: yaml_event_t) throws(JSONError) {
         let frame = frames.removeLast()
         let value = frame.isMapping ? JSON.object(mapping(frame)) : .array(frame.elements)
-        let weighed = Weighed(value: value, weight: frame.weight)
+        let weighed = Weighed(value: value, weight: frame.weight, depth: frame.depth + 1)
         if let anchor = frame.anchor { anchors[anchor] = weighed }
         try add(weighed, event)
     }
 
     private func mapping(_ frame: Frame) -> JSONObject {
-        var object = JSONObject(unsorted: frame.entries)
-        for merged in frame.merged {
-            for (key, value) in merged where !object.contains(key) { object[key] = value }
-        }
-        return object
+        if frame.merged.isEmpty { return JSONObject(unsorted: frame.entries) }
+        // Of equal keys the last one wins: the mapping's own, then those of the first merge.
+        return JSONObject(unsorted: frame.merged.reversed().flatMap(\.entries) + frame.entries)
     }
 
     /// Puts a complete value where it belongs.
@@ -176,6 +193,7 @@ private struct YAMLReader {
             return
         }
         frames[top].weight += weighed.weight
+        frames[top].depth = max(frames[top].depth, weighed.depth)
         guard frames[top].isMapping else {
             frames[top].elements.append(weighed.value)
             return
@@ -192,10 +210,19 @@ private struct YAMLReader {
             try merge(weighed.value, into: top, event)
             return
         }
-        if duplicates.count < 100, frames[top].entries.contains(where: { Bytes.equal($0.key, key) }) {
+        if isKnown(key, in: top), duplicates.count < 100 {
             duplicates.append("line \(event.start_mark.line + 1): key \(Quote.go(key)) already set in map")
         }
         frames[top].entries.append(JSONObject.Entry(key: key, value: weighed.value))
+    }
+
+    /// Whether a mapping has the key already; from now on it has. A look at all of them is quickest while they are few.
+    private mutating func isKnown(_ key: String, in top: Int) -> Bool {
+        guard frames[top].entries.count >= 16 else {
+            return frames[top].entries.contains { Bytes.equal($0.key, key) }
+        }
+        if frames[top].keys.isEmpty { frames[top].keys = Set(frames[top].entries.map { KeyBytes(text: $0.key) }) }
+        return !frames[top].keys.insert(KeyBytes(text: key)).inserted
     }
 
     private mutating func merge(_ value: JSON, into top: Int, _ event: yaml_event_t) throws(JSONError) {

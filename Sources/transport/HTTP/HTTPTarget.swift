@@ -1,8 +1,9 @@
-// Request targets (RFC 9112, section 3.2) and query strings as browsers and Go write them.
+// Request targets (RFC 9112, section 3.2) and query strings as browsers and Go write them. Any text is one: nothing here
+// fails, and what names nothing is answered with 404.
 
-enum RequestTarget {
+public enum HTTPTarget {
     /// The path as it was sent and the query decoded, in order. An absolute-form target loses its authority.
-    static func parse(_ target: String) -> (path: String, query: [(String, String)]) {
+    public static func parse(_ target: String) -> (path: String, query: [(String, String)]) {
         // Bytes, not characters: a combining mark after a "?" would hide it.
         var rest = Substring(target).utf8
         if rest.first != UInt8(ascii: "/"), let scheme = end(of: "://", in: rest) {

@@ -1,6 +1,0 @@
-// libFuzzer's entry for programs that have a main of their own (FuzzedDataProvider's neighbour, FuzzerInterface.h).
-#pragma once
-#include <stddef.h>
-#include <stdint.h>
-
-int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*callback)(const uint8_t *data, size_t size));

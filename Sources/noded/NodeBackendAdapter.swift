@@ -76,6 +76,12 @@ final class LocalNode: NodeBackend {
 
     func untilGone(pod: ObjectKey) async { await (try? node())?.networkEnd(of: pod) }
 
+    func page(node: String, path: String) async throws(APIStatus) -> NodePage? {
+        let kubelet = try self.node()
+        guard let page = await kubelet.page(node: node, path: path) else { return nil }
+        return NodePage(contentType: page.contentType, body: page.body)
+    }
+
     private static func status(_ error: any Error) -> APIStatus {
         (error as? APIStatus) ?? .internalError("\(error)")
     }

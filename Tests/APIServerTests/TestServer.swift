@@ -43,6 +43,10 @@ final class TestNode: NodeBackend {
 
     let end = AsyncStream<Void>.makeStream()
     func untilGone(pod: ObjectKey) async { for await _ in end.stream {} }
+
+    func page(node: String, path: String) async throws(APIStatus) -> NodePage? {
+        path == "/healthz" ? NodePage(contentType: "text/plain", body: Array("\(node) is well".utf8)) : nil
+    }
 }
 
 /// A server in a pod that greets with its port and says everything again.
@@ -282,6 +286,10 @@ final class TestServer: Sendable {
             for _ in 0..<1000 where !sink.isFinished { try? await Task.sleep(for: .milliseconds(2)) }
             return Answer(status: status, headers: headers, bytes: Array(sink.text.utf8))
         case .webSocket: return Answer(status: 101, headers: [:], bytes: [])
+        case .forward(let forwarding):
+            // What Transport would do with it is tested there; here the target is the answer.
+            let target = "\(forwarding.address) \(forwarding.port) \(forwarding.path)"
+            return Answer(status: 299, headers: forwarding.headers, bytes: Array(target.utf8))
         }
     }
 

@@ -34,6 +34,8 @@ struct Cluster: Sendable {
         }
 
         func untilGone(pod: ObjectKey) async {}
+
+        func page(node: String, path: String) async throws(APIStatus) -> NodePage? { throw .unavailable("no node") }
     }
 
     static func run(_ body: @escaping @Sendable (Cluster) async throws -> Void) async throws {

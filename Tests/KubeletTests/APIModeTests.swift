@@ -32,6 +32,8 @@ private struct NoNode: NodeBackend {
     }
 
     func untilGone(pod: ObjectKey) async {}
+
+    func page(node: String, path: String) async throws(APIStatus) -> NodePage? { throw .internalError("no node") }
 }
 
 @Suite(.timeLimit(.minutes(2))) struct APIModeTests {

@@ -134,6 +134,12 @@ final class Client {
         }
     }
 
+    /// The other end of somebody's connection.
+    init(accepted fd: Int32) {
+        self.fd = fd
+        timeout(SO_RCVTIMEO, milliseconds: 20_000)
+    }
+
     deinit { Glibc.close(fd) }
 
     func timeout(_ option: Int32, milliseconds: Int) {

@@ -84,4 +84,6 @@ public final class APIServer: HTTPHandler {
     public func addHealthCheck(_ check: HealthCheck) { front.health.add(check) }
 
     public func handle(_ request: HTTPRequest) -> HTTPReply { front.handle(request) }
+
+    public func forwards(path: String) -> Bool { HTTPFront.forwards(path) }
 }

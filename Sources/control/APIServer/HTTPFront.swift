@@ -100,6 +100,7 @@ struct HTTPFront: Sendable {
         if declaration.isNamespaced ? path.namespace == nil && path.name != nil : path.namespace != nil {
             return .response(Responses.noSuchPath)
         }
+        if path.subresource == "proxy", declaration.subresource("proxy") != nil { return try proxy(path, request) }
         guard let verb else { throw Responses.methodNotAllowed }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
         let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
@@ -134,7 +135,7 @@ struct HTTPFront: Sendable {
 
     private func subresource(_ verb: Verb, _ call: Call) throws(APIStatus) -> HTTPReply {
         guard let name = call.path.subresource, let subresource = call.declaration.subresource(name),
-            call.path.rest.isEmpty || name == "proxy"
+            call.path.rest.isEmpty
         else { return .response(Responses.noSuchPath) }
         switch (name, verb) {
         case ("log", .get): return try log(call)

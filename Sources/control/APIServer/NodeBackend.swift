@@ -88,4 +88,7 @@ public protocol NodeBackend: Sendable {
 
     /// Returns when the pod has no network (any more), or when the task is cancelled.
     func untilGone(pod: ObjectKey) async
+
+    /// A page of the node's own, such as /healthz; nil when there is none at that path (decoded, without a query).
+    func page(node: String, path: String) async throws(APIStatus) -> NodePage?
 }

@@ -81,6 +81,19 @@ final class RequestMeter: Sendable {
                 await start(connection)
                 metrics.closed(labels)
             }
+        case .forward(var forwarding):
+            // Long-running, as Kubernetes counts it: it holds no place while a pod takes its time.
+            leave()
+            forwarding.answered = { [metrics, labels, answered = forwarding.answered] status, headers in
+                metrics.count(labels, code: status, seconds: nil)
+                return answered(status, headers)
+            }
+            forwarding.failed = { [metrics, labels, failed = forwarding.failed] reason in
+                let response = failed(reason)
+                metrics.count(labels, code: response.status, seconds: nil)
+                return response
+            }
+            return .forward(forwarding)
         }
     }
 

@@ -356,5 +356,8 @@ public actor Kubelet {
         return out
     }
 
+    /// Of the pods here.
+    var uids: [String] { Array(workers.keys) }
+
     var dependencies: (runtime: any ContainerRuntime, config: KubeletConfig) { (runtime, config) }
 }

@@ -103,3 +103,21 @@ public enum Base64 {
         }
     }
 }
+
+/// Percent-encoding (RFC 3986, 2.1).
+public enum Percent {
+    /// All but unreserved characters become escapes: safe in a path segment and in a query.
+    public static func encode(_ text: some StringProtocol) -> String {
+        var encoded: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                encoded.append(byte)
+            default: encoded += Array("%\(Hex.encode([byte]).uppercased())".utf8)
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
+    }
+}

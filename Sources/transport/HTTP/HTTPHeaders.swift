@@ -52,6 +52,23 @@ public struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral, S
         }.filter { !$0.isEmpty }
     }
 
+    /// Without the fields that are about one connection only, those that a Connection field names included (RFC 9110,
+    /// 7.6.1): what an intermediary hands on.
+    public var endToEnd: HTTPHeaders {
+        let named = Set(list("Connection").map { $0.lowercased() })
+        var kept = HTTPHeaders()
+        kept.fields = fields.filter { field in
+            let name = field.name.lowercased()
+            return !HTTPHeaders.hopByHop.contains(name) && !named.contains(name)
+        }
+        return kept
+    }
+
+    private static let hopByHop: Set<String> = [
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    ]
+
     public mutating func add(_ name: String, _ value: String) { fields.append(Field(name: name, value: value)) }
 
     public func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }

@@ -1,8 +1,8 @@
 // Requests, replies and the handler between them, as plain values: what the API server is written against.
 //
 // Nothing here knows a socket, NIO or TLS: Transport moves these values over a wire, tests build them by hand. A
-// handler decides; the four kinds of reply are everything the API needs (an answer at once, an answer after an fsync,
-// an endless stream, a WebSocket). A handler cannot fail: every failure is a response.
+// handler decides; the five kinds of reply are everything the API needs (an answer at once, an answer after an fsync,
+// an endless stream, a WebSocket, the answer of another server). A handler cannot fail: every failure is a response.
 
 /// Who is at the other end of a connection.
 public struct Peer: Sendable, Hashable {
@@ -28,7 +28,8 @@ public struct ClientCertificate: Sendable, Hashable {
     }
 }
 
-/// One request, its body complete (Transport bounds the body and answers 413 itself).
+/// One request, its body complete (Transport bounds the body and answers 413 itself) unless the handler `forwards` its
+/// path: then the body is empty here and goes where the `.forward` leads.
 public struct HTTPRequest: Sendable {
     /// Upper case: GET, POST, PUT, PATCH, DELETE …
     public var method: String
@@ -86,11 +87,20 @@ public enum HTTPReply: Sendable {
     /// Upgrade to WebSocket with this subprotocol ("" for none). The connection is closed (1000) when `start` returns
     /// without having closed it.
     case webSocket(subprotocol: String, start: @Sendable (any WebSocketConnection) async -> Void)
+    /// Another server answers. An upgrade (RFC 9110, 7.8) that it agrees to joins the two connections.
+    case forward(Forwarding)
 }
 
 /// Answers requests. Called on an event loop: it must not block and must not do more than microseconds of work.
 public protocol HTTPHandler: Sendable {
     func handle(_ request: HTTPRequest) -> HTTPReply
+    /// Whether a request for this path with a body is to be handled as soon as its head is there, because `.forward` may
+    /// be its reply. A body of any size may then pass. Asked for requests with bodies only.
+    func forwards(path: String) -> Bool
+}
+
+extension HTTPHandler {
+    public func forwards(path: String) -> Bool { false }
 }
 
 /// The body of a streamed response. Any thread may write; writes of one thread keep their order.

@@ -4,6 +4,8 @@
 //      idle --head--> gathering --end--> answering --written, and the socket has room--> idle
 //                        |  body too large: 413, close
 //
+// A body that the handler forwards is not gathered: the request is answered at its head (ForwardExchange).
+//
 // A client that does not read its answer gets no other one and no more than a slice of a large body is copied for it; one
 // that reads nothing for `idleTimeout` is cut. So pipelining costs no memory.
 //
@@ -37,16 +39,20 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// How many answers may be given inside each other: the end of one answer hands out the next pipelined request.
     private static let nestingLimit = 16
 
-    private let handler: any HTTPHandler
+    let handler: any HTTPHandler
     /// nil on a stream of HTTP/2, which brings one request and frames its own answer.
     let wire: HTTPWire?
-    private let configuration: HTTPServerConfiguration
+    let configuration: HTTPServerConfiguration
     private let secure: Bool
     let logger: Logger
     var state = State.idle
     private var peer: Peer?
     var head: HTTPRequestHead?
-    private var request: HTTPRequest?
+    var request: HTTPRequest?
+    /// Set while a request's body is handed on as it comes.
+    var intake: BodyIntake?
+    /// Set while another server answers.
+    var forward: ForwardExchange?
     private var body = ByteBuffer()
     private var sink: ChannelSink?
     private var nesting = 0
@@ -54,7 +60,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var timer: ConnectionTimer?
     /// What is left of a large answer, and whether the connection goes on behind it.
     private var sending: (body: BodyWriter, keepAlive: Bool)?
-    private var closing = false
+    private(set) var closing = false
     /// A refusal is out and the rest of its request is awaited.
     private var lingering = false
     /// Bytes of that rest.
@@ -85,6 +91,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         sink?.stop()
         sink = nil
         sending = nil
+        forward?.abandon()
+        forward = nil
         context.fireChannelInactive()
     }
 
@@ -124,7 +132,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// Closes the connection unless re-armed or rested within `timeout`.
-    private func arm(_ timeout: Duration, _ context: ChannelHandlerContext) {
+    func arm(_ timeout: Duration, _ context: ChannelHandlerContext) {
         if let timer { return timer.arm(TimeAmount(timeout)) }
         let channel = context.channel
         let timer = ConnectionTimer(context.eventLoop, grain: TimeAmount(configuration.requestTimeout)) {
@@ -136,21 +144,24 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func stopTimer() { timer?.cancel() }
 
+    func restTimer() { timer?.rest() }
+
     // MARK: - The request
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (unwrapInboundIn(data), state) {
         case (.head(let head), .idle):
             arm(configuration.requestTimeout, context)
+            if isHandedOn(head) {
+                handOn(head, context)
+                return
+            }
             let length = head.headers.first(name: "content-length").flatMap(Int.init)
             if let length, length > configuration.bodyLimit {
                 refuse(head, context)
                 return
             }
-            if wire != nil, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
-                context.writeAndFlush(
-                    wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
-            }
+            welcomeBody(head, context)
             body = ByteBuffer()
             state = .gathering(head)
         case (.body(var part), .gathering(let head)):
@@ -162,6 +173,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         case (.end, .gathering(let head)):
             timer?.rest()
             answer(head, context)
+        case (.body(let part), .answering) where intake != nil: take(part, context)
+        case (.end, .answering) where intake != nil: endIntake(context)
         case (.body(let part), .refusing) where lingering:
             // Its rest may come for a while, so that the client sees the answer, but not without end.
             dropped += part.readableBytes
@@ -174,7 +187,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    /// Tells a client that waits for it to send its body (RFC 9110, 10.1.1).
+    func welcomeBody(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard wire != nil, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) else { return }
+        context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
+    }
+
+    func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let target = HTTPTarget.parse(head.uri)
         var request = HTTPRequest(method: head.method.rawValue, path: target.path)
         request.query = target.query
@@ -235,7 +254,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     // MARK: - The reply
 
-    private func perform(_ reply: HTTPReply, _ context: ChannelHandlerContext) {
+    func perform(_ reply: HTTPReply, _ context: ChannelHandlerContext) {
         switch reply {
         case .response(let response):
             if let request, Gzip.isWanted(response, request) {
@@ -261,11 +280,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             startStream(status, headers, start, context)
         case .webSocket(let subprotocol, let start):
             upgrade(subprotocol, start, context)
+        case .forward(let forwarding):
+            startForward(forwarding, context)
         }
     }
 
     func write(_ response: HTTPResponse, keepAlive: Bool, _ context: ChannelHandlerContext) {
         var headers = NIOHTTP1.HTTPHeaders(response.headers.fields.map { ($0.name, $0.value) })
+        let keepAlive = keepAlive && !isReceiving
         let length = response.contentLength
         let bodyless = response.status == 204 || response.status == 304 || response.status < 200
         if !bodyless { headers.replaceOrAdd(name: "Content-Length", value: String(length)) }
@@ -316,13 +338,21 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable { send(context) }
+        forward?.clientRoomChanged()
         context.fireChannelWritabilityChanged()
     }
 
     /// Ends the present answer and makes ready for the next request, or closes.
     private func finishAnswer(keepAlive: Bool, _ context: ChannelHandlerContext) {
         let channel = context.channel
+        forward = nil
         guard channel.isActive else { return }
+        if isReceiving {
+            // What the client still sends has nobody to go to; it is dropped for a moment so that the answer is seen.
+            lingering = true
+            resumeReading(context)
+        }
+        intake = nil
         if keepAlive {
             state = .idle
             arm(configuration.idleTimeout, context)
@@ -373,7 +403,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// How a stream's bytes get out: in HTTP/1.1 each buffer is a chunk and passes the encoder by.
-    private func output(isChunked: Bool, _ context: ChannelHandlerContext) -> ChannelSink.Output {
+    func output(isChunked: Bool, _ context: ChannelHandlerContext) -> ChannelSink.Output {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         return ChannelSink.Output(
             write: { buffer in

@@ -19,13 +19,7 @@ public struct NIOProber: Prober {
 
     public init() throws(TransportError) {
         group = .singleton
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.certificateVerification = .none
-        do {
-            insecure = try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw .badIdentity("\(error)")
-        }
+        insecure = try Dial.insecureContext()
     }
 
     public func tcp(host: String, port: Int, timeout: Duration) async -> String? {
@@ -47,11 +41,6 @@ public struct NIOProber: Prober {
         return bootstrap.connect(host: host, port: port)
     }
 
-    /// host:port, an IPv6 address in brackets.
-    private static func authority(_ host: String, _ port: Int) -> String {
-        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    }
-
     public func httpGet(
         scheme: String, host: String, port: Int, path: String, headers: HTTP.HTTPHeaders, timeout: Duration
     ) async -> ProbeResult {
@@ -60,7 +49,7 @@ public struct NIOProber: Prober {
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path.hasPrefix("/") ? path : "/" + path)
         head.headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
         if !head.headers.contains(name: "Host") {
-            head.headers.add(name: "Host", value: Self.authority(host, port))
+            head.headers.add(name: "Host", value: Dial.authority(host, port))
         }
         if !head.headers.contains(name: "User-Agent") { head.headers.add(name: "User-Agent", value: "kube-probe/1.36") }
         if !head.headers.contains(name: "Accept") { head.headers.add(name: "Accept", value: "*/*") }
@@ -88,22 +77,14 @@ public struct NIOProber: Prober {
                 return promise.futureResult.always { _ in channel.close(promise: nil) }
             }.get()
         } catch {
-            let url = "\(scheme.lowercased())://\(Self.authority(host, port))\(request.uri)"
+            let url = "\(scheme.lowercased())://\(Dial.authority(host, port))\(request.uri)"
             return .failure("Get \"\(url)\": \(Self.explain(error, host, port))")
         }
     }
 
     private static func explain(_ error: any Error, _ host: String, _ port: Int) -> String {
-        let dial = "dial tcp \(authority(host, port))"
-        switch error {
-        case ChannelError.connectTimeout: return "\(dial): i/o timeout"
-        case let error as NIOConnectionError:
-            return explain(error.connectionErrors.first?.error ?? TransportError.closed, host, port)
-        case let error as IOError where error.errnoCode == ECONNREFUSED:
-            return "\(dial): connect: connection refused"
-        case let error as ProbeHandler.Failure: return error.text
-        default: return "\(dial): \(error)"
-        }
+        if let error = error as? ProbeHandler.Failure { return error.text }
+        return Dial.explain(error, host, port)
     }
 }
 

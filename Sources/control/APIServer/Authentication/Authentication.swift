@@ -93,7 +93,7 @@ struct Authentication: Sendable {
         return user
     }
 
-    private static let webSocketPrefix = "base64url.bearer.authorization.k8s.io."
+    static let webSocketPrefix = "base64url.bearer.authorization.k8s.io."
 
     /// The bearer token of a request (RFC 6750). Browsers cannot set headers on a WebSocket: theirs is a subprotocol.
     private static func bearer(_ request: HTTPRequest) -> String? {

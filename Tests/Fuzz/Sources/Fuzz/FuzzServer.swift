@@ -21,6 +21,7 @@ final class FuzzServer: Sendable {
         func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
             throw .unavailable("no node")
         }
+        func page(node: String, path: String) async throws(APIStatus) -> NodePage? { throw .unavailable("no node") }
     }
 
     private final class Box: Sendable {

@@ -26,6 +26,7 @@ struct ControlPlane: Sendable {
     private let names: [CertificateAuthority.Name]
     private let logs: LogFactory
     private let logger: Logger
+    private let parts = PartHealth()
 
     struct Settings: Sendable {
         var dataDirectory: String
@@ -79,6 +80,7 @@ struct ControlPlane: Sendable {
         let plane = ControlPlane(
             server: server, informers: InformerSet(client: server.client, logger: logs("informer")), port: port,
             store: store, control: control, front: front, authority: authority, names: names, logs: logs, logger: logger)
+        for name in ["scheduler", "controller-manager"] { server.addComponent(plane.parts.check(name)) }
         try plane.writeKubeconfig(settings)
         return plane
     }
@@ -116,8 +118,8 @@ struct ControlPlane: Sendable {
             group.addTask { await server.run() }
             group.addTask { await control.run() }
             group.addTask { await informers.run() }
-            group.addTask { await scheduler.run() }
-            group.addTask { await Controllers.run(context) }
+            group.addTask { await parts.run("scheduler") { await scheduler.run() } }
+            group.addTask { await parts.run("controller-manager") { await Controllers.run(context) } }
             group.addTask { await renewCertificates() }
         }
     }

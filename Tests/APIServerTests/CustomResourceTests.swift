@@ -184,6 +184,23 @@ func widget(_ name: String, _ spec: JSON, version: String = "v1") -> JSON {
         object = await api.send("GET", widgets + "/w")
         #expect(object.json.at("spec", "replicas") == 7)
         #expect(object.json.at("metadata", "generation") == 2)
+        let table = await api.send(
+            "GET", widgets + "/w/scale", headers: ["Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"])
+        #expect(
+            table.json["columnDefinitions"]?.array?.compactMap { $0["name"] } == ["Name", "Desired", "Available", "Age"])
+        #expect(table.json["rows"]?[0]?["cells"]?.array?.prefix(3) == ["w", 7, 2])
+        #expect(table.json["rows"]?[0]?["object"]?["kind"] == "PartialObjectMetadata")
+        let applied = await api.send(
+            "PATCH", widgets + "/w/scale?fieldManager=hpa&force=true",
+            ["apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": ["name": "w"], "spec": ["replicas": 5]],
+            headers: ["Content-Type": "application/apply-patch+yaml"])
+        #expect(applied.status == 200)
+        #expect(applied.json.at("spec", "replicas") == 5)
+        object = await api.send("GET", widgets + "/w")
+        #expect(object.json.at("spec", "replicas") == 5)
+        let owner = object.json.at("metadata", "managedFields")?.array?.first { $0["manager"] == "hpa" }
+        #expect(owner?["subresource"] == "scale")
+        #expect(owner?["operation"] == "Apply")
         let strategic = await api.send(
             "PATCH", widgets + "/w", ["spec": ["size": 2]],
             headers: ["Content-Type": "application/strategic-merge-patch+json"])
@@ -249,6 +266,39 @@ func widget(_ name: String, _ spec: JSON, version: String = "v1") -> JSON {
         removed.set("spec", "versions", to: [versions[1]])
         let refused = await api.send("PUT", definitions + "/widgets.example.com", removed)
         #expect(refused.message.contains("status.storedVersions[0]: Invalid value: \"v1\": must appear in spec.versions"))
+    }
+
+    @Test func deprecatedVersionsSaySo() async throws {
+        let api = try await TestServer()
+        var crd = definition()
+        let current = crd.at("spec", "versions")?[0] ?? [:]
+        var old = current
+        old["name"] = "v1beta1"
+        old["storage"] = false
+        old["deprecated"] = true
+        var older = old
+        older["name"] = "v1alpha1"
+        older["deprecationWarning"] = "v1alpha1 goes \"soon\""
+        crd.set("spec", "versions", to: [current, old, older])
+        #expect(await api.send("POST", definitions, crd).status == 201)
+        func warnings(_ method: String, _ version: String, _ tail: String = "", _ body: JSON? = nil) async -> [String] {
+            await api.send(method, "/apis/example.com/\(version)/namespaces/default/widgets" + tail, body)
+                .headers.values("Warning")
+        }
+        let said = ["299 - \"example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget\""]
+        #expect(await warnings("POST", "v1beta1", "", widget("a", ["size": 1], version: "v1beta1")) == said)
+        #expect(await warnings("GET", "v1beta1", "/a") == said)
+        #expect(await warnings("GET", "v1beta1") == said)
+        #expect(await warnings("GET", "v1beta1", "/missing") == said)
+        #expect(await warnings("DELETE", "v1alpha1", "/a") == ["299 - \"v1alpha1 goes \\\"soon\\\"\""])
+        #expect(await warnings("GET", "v1") == [])
+        guard case .stream(_, let headers, _) = api.request(
+            "GET", "/apis/example.com/v1beta1/namespaces/default/widgets?watch=true")
+        else {
+            Issue.record("no watch")
+            return
+        }
+        #expect(headers.values("Warning") == said)
     }
 
     @Test func newDefaultsReachStoredObjects() async throws {

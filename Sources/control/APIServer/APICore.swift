@@ -32,6 +32,8 @@ final class APICore: Sendable {
     private let pending = Mutex<[StoreKey: [(value: EncodedObject, tree: JSON)]]>([:])
     private let ready = Atomic<Bool>(false)
     private let bootstrapped = Atomic<Bool>(false)
+    /// Why the store did not take the last write that it should have kept; nil when it did.
+    let storeProblem = Mutex<String?>(nil)
 
     init(store: any ObjectStore, registry: Registry, configuration: APIServerConfiguration, logger: Logger) {
         self.store = store
@@ -206,7 +208,7 @@ final class APICore: Sendable {
                 pending[storeKey] = list.isEmpty ? nil : list
             }
         }
-        let revision = try await store.commit(
+        let revision = try await commit(
             Write(key: storeKey, precondition: precondition, value: value, durability: durability))
         if isView {
             // Another version of a custom resource may lose fields that the stored version does not have.
@@ -219,7 +221,22 @@ final class APICore: Sendable {
     func remove(
         _ declaration: ResourceDeclaration, _ key: ObjectKey, _ precondition: Write.Precondition
     ) async throws(StoreError) -> UInt64 {
-        try await store.commit(Write(key: storeKey(declaration, key), precondition: precondition, value: nil))
+        try await commit(Write(key: storeKey(declaration, key), precondition: precondition, value: nil))
+    }
+
+    private func commit(_ write: Write) async throws(StoreError) -> UInt64 {
+        do throws(StoreError) {
+            let revision = try await store.commit(write)
+            // What only memory holds says nothing of the disk.
+            if write.durability == .durable { storeProblem.withLock { $0 = nil } }
+            return revision
+        } catch {
+            switch error {
+            case .exists, .conflict, .notFound: break
+            default: storeProblem.withLock { $0 = error.description }
+            }
+            throw error
+        }
     }
 
     /// What a failing store means to a client.

@@ -13,6 +13,7 @@ public import HTTP
 public import Logging
 public import Objects
 public import Store
+internal import Synchronization
 internal import System
 
 public final class APIServer: HTTPHandler {
@@ -34,11 +35,16 @@ public final class APIServer: HTTPHandler {
                 },
             ], logger: logger)
         self.core = core
+        let components = Components([
+            HealthCheck(name: "store") {
+                core.isReady ? core.storeProblem.withLock { $0 } : "the store is not open yet"
+            }
+        ])
         let authentication = Authentication(staticTokens: configuration.staticTokens)
         front = HTTPFront(
             core: core, access: Access(authentication: authentication, core: core),
             issuer: IssuerDocuments(core.tokens, serverAddress: configuration.serverAddress), health: health,
-            node: nodeBackend, logger: logger,
+            components: components, node: nodeBackend, logger: logger,
             inFlight: InFlight(
                 writeLimit: configuration.maxMutatingRequests, readLimit: configuration.maxReadingRequests))
     }
@@ -82,6 +88,9 @@ public final class APIServer: HTTPHandler {
 
     /// Adds a named check to /readyz and /healthz (and /livez).
     public func addHealthCheck(_ check: HealthCheck) { front.health.add(check) }
+
+    /// Names a part of the control plane that /api/v1/componentstatuses shows.
+    public func addComponent(_ check: HealthCheck) { front.components.add(check) }
 
     public func handle(_ request: HTTPRequest) -> HTTPReply { front.handle(request) }
 

@@ -15,6 +15,7 @@ struct HTTPFront: Sendable {
     let access: Access
     let issuer: IssuerDocuments
     let health: Health
+    let components: Components
     let node: any NodeBackend
     let logger: Logger
     let metrics = Metrics()
@@ -58,10 +59,14 @@ struct HTTPFront: Sendable {
             do throws(APIStatus) {
                 switch target {
                 case .other(let path): return meter.finish(try other(path, request, query))
-                case .resource(let path): return meter.finish(try resource(path, verb, request, query, user))
+                case .resource(let path):
+                    let reply = try resource(path, verb, request, query, user)
+                    return meter.finish(reply.warning(deprecation(path)))
                 }
             } catch {
-                return meter.finish(.response(Responses.failure(error)))
+                let reply = HTTPReply.response(Responses.failure(error))
+                guard case .resource(let path) = target else { return meter.finish(reply) }
+                return meter.finish(reply.warning(deprecation(path)))
             }
         } catch {
             // Refused before it held a place.
@@ -78,6 +83,11 @@ struct HTTPFront: Sendable {
             isServed = core.registry.find(group: path.group, version: path.version, resource: path.resource) != nil
         }
         return RequestMeter(metrics, inFlight, request, target, verb, isServed: isServed, holdsPlace: holdsPlace)
+    }
+
+    /// What every answer for a deprecated version of a custom resource says.
+    private func deprecation(_ path: ResourcePath) -> String? {
+        core.registry.find(group: path.group, version: path.version, resource: path.resource)?.custom?.deprecation
     }
 
     private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
@@ -110,6 +120,7 @@ struct HTTPFront: Sendable {
                 ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true))
         if path.subresource != nil { return try subresource(verb, call) }
         guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
+        if declaration.id == .componentStatuses { return try componentStatus(call, verb) }
         if !declaration.isStored, declaration.id != .bindings { return try review(call) }
         switch verb {
         case .get: return try get(call)
@@ -149,7 +160,7 @@ struct HTTPFront: Sendable {
         case ("scale", .get):
             let scale = call.declaration.scale(
                 of: call.declaration.shown(try core.object(call.declaration, call.key).tree()))
-            return .response(Responses.json(200, scale, call.negotiated))
+            return .response(try scaleView(call, scale, []))
         case ("scale", .update), ("scale", .patch): return try scale(call, verb)
         default: break
         }

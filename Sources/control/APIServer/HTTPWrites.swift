@@ -147,18 +147,28 @@ extension HTTPFront {
             let body = try Body.object(call.request, &options)
             return deferred { [core, options] () throws(APIStatus) in
                 let scale = try await core.updateScale(call.declaration, call.key, options) { _ in body }
-                return Responses.json(200, scale, call.negotiated, options.warnings.all)
+                return try scaleView(call, scale, options.warnings.all)
             }
         }
         let (type, body) = try Body.patch(call, &options)
         return deferred { [core, options] () throws(APIStatus) in
             if type == .apply {
                 let scale = try await core.applyScale(call.declaration, call.key, body, options)
-                return Responses.json(200, scale, call.negotiated, options.warnings.all)
+                return try scaleView(call, scale, options.warnings.all)
             }
             let scale = try await core.patchScale(call.declaration, call.key, type, body, options)
-            return Responses.json(200, scale, call.negotiated, options.warnings.all)
+            return try scaleView(call, scale, options.warnings.all)
         }
+    }
+
+    /// A Scale in the representation that was asked for.
+    func scaleView(_ call: Call, _ scale: JSON, _ warnings: [String]) throws(APIStatus) -> HTTPResponse {
+        guard call.negotiated.representation == .table else { return try view(call, 200, scale, warnings) }
+        let version = scale.at("metadata", "resourceVersion") ?? ""
+        let table = ObjectViews.table(
+            [scale], columns: ScaleTable.columns, metadata: ["resourceVersion": version], include: try include(call),
+            cells: ScaleTable.cells)
+        return Responses.json(200, table, call.negotiated, warnings)
     }
 
     private func respond(

@@ -40,9 +40,19 @@ struct ObjectViews: Sendable {
     }
 
     func table(_ trees: [JSON], metadata: JSON, include: IncludeObject, columns: Bool = true) -> JSON {
+        ObjectViews.table(
+            trees, columns: columns ? declaration.columns : nil, metadata: metadata, include: include
+        ) { declaration.cells($0, now: $1) }
+    }
+
+    /// - Parameter columns: nil leaves their definitions out.
+    static func table(
+        _ trees: [JSON], columns: [TableColumn]?, metadata: JSON, include: IncludeObject,
+        cells: (JSON, Timestamp) -> [JSON]
+    ) -> JSON {
         let now = Timestamp.now()
         let rows: [JSON] = trees.map { tree in
-            var row: JSON = ["cells": .array(declaration.cells(tree, now: now))]
+            var row: JSON = ["cells": .array(cells(tree, now))]
             switch include {
             case .none: row["object"] = .null
             case .metadata: row["object"] = ObjectViews.metadata(tree)
@@ -52,8 +62,7 @@ struct ObjectViews: Sendable {
         }
         return [
             "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-            "columnDefinitions": columns ? .array(declaration.columns.map(\.json)) : .null,
-            "rows": .array(rows),
+            "columnDefinitions": columns.map { .array($0.map(\.json)) } ?? .null, "rows": .array(rows),
         ]
     }
 

@@ -23,9 +23,12 @@ enum Responses {
             "Content-Type": negotiated.yaml ? "application/yaml" : "application/json",
             "Cache-Control": "no-cache, private",
         ]
-        for warning in warnings { headers.add("Warning", "299 - \(quote(warning))") }
+        for warning in warnings { headers.add("Warning", Responses.warning(warning)) }
         return headers
     }
+
+    /// A Warning field's value (RFC 7234, 5.5: 299, from nobody in particular).
+    static func warning(_ text: String) -> String { "299 - \(quote(text))" }
 
     static func json(
         _ status: Int, _ json: JSON, _ negotiated: Negotiated = Negotiated(), _ warnings: [String] = []
@@ -65,5 +68,22 @@ enum Responses {
             }
         }
         return out + "\""
+    }
+}
+
+extension HTTPReply {
+    /// The same with a Warning; nil adds none.
+    func warning(_ text: String?) -> HTTPReply {
+        guard let text else { return self }
+        switch self {
+        case .response(var response):
+            response.headers.add("Warning", Responses.warning(text))
+            return .response(response)
+        case .deferred(let work): return .deferred { await work().warning(text) }
+        case .stream(let status, var headers, let start):
+            headers.add("Warning", Responses.warning(text))
+            return .stream(status: status, headers: headers, start: start)
+        case .webSocket, .forward: return self
+        }
     }
 }

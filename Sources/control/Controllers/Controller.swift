@@ -74,6 +74,7 @@ public enum Controllers {
         CertificateApprover.self,
         CertificateSigningController.self,
         CertificateCleaner.self,
+        APIServiceController.self,
     ]
 
     /// Runs every controller until the task is cancelled.

@@ -21,10 +21,13 @@ public struct Peer: Sendable, Hashable {
 public struct ClientCertificate: Sendable, Hashable {
     public var commonName: String
     public var organizations: [String]
+    /// SHA-256 of the certificate's DER bytes, 64 lower-case hexadecimal digits; "" when it is not known.
+    public var fingerprint: String
 
-    public init(commonName: String, organizations: [String] = []) {
+    public init(commonName: String, organizations: [String] = [], fingerprint: String = "") {
         self.commonName = commonName
         self.organizations = organizations
+        self.fingerprint = fingerprint
     }
 }
 

@@ -233,7 +233,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         if secure, let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate(),
             let der = try? certificate.toDERBytes(), let subject = CertificateSubject(der: der) {
             peer.certificate = ClientCertificate(
-                commonName: subject.commonName, organizations: subject.organizations)
+                commonName: subject.commonName, organizations: subject.organizations,
+                fingerprint: SHA256Hash.hex(of: der))
         }
         self.peer = peer
         return peer

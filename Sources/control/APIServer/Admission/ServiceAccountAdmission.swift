@@ -26,6 +26,7 @@ struct ServiceAccountAdmission: AdmissionStep {
             throw request.forbidden(
                 "error looking up service account \(request.namespace)/\(name): serviceaccount \"\(name)\" not found")
         }
+        if let fault = MountableSecrets.fault(of: request.object, account: account) { throw request.forbidden(fault) }
         if (spec?["imagePullSecrets"]?.array ?? []).isEmpty,
             let secrets = account["imagePullSecrets"]?.array, !secrets.isEmpty
         {

@@ -55,8 +55,11 @@ struct Authentication: Sendable {
 
     func user(_ request: HTTPRequest, _ core: APICore) throws(APIStatus) -> UserInfo {
         if let certificate = request.peer.certificate, !certificate.commonName.isEmpty {
-            return Authentication.admitted(
-                UserInfo(name: certificate.commonName, groups: certificate.organizations))
+            var user = UserInfo(name: certificate.commonName, groups: certificate.organizations)
+            if !certificate.fingerprint.isEmpty {
+                user.extra[UserInfo.credential] = ["X509SHA256=\(certificate.fingerprint)"]
+            }
+            return Authentication.admitted(user)
         }
         guard let token = Authentication.bearer(request) else { return .anonymous }
         let identity: TokenIdentity?

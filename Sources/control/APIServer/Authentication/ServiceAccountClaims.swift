@@ -49,7 +49,7 @@ struct ServiceAccountClaims: Sendable, Hashable {
             user.extra["authentication.kubernetes.io/node-name"] = [node.name]
             user.extra["authentication.kubernetes.io/node-uid"] = [node.uid]
         }
-        if !id.isEmpty { user.extra["authentication.kubernetes.io/credential-id"] = ["JTI=\(id)"] }
+        if !id.isEmpty { user.extra[UserInfo.credential] = ["JTI=\(id)"] }
         return user
     }
 

@@ -11,6 +11,8 @@ struct UserInfo: Hashable, Sendable {
     /// Keys in lower case, such as `authentication.kubernetes.io/pod-name`.
     var extra: [String: [String]] = [:]
 
+    /// The key in `extra` of what the user showed: `JTI=…` of a token, `X509SHA256=…` of a certificate.
+    static let credential = "authentication.kubernetes.io/credential-id"
     static let anonymousName = "system:anonymous"
     static let authenticated = "system:authenticated"
     static let unauthenticated = "system:unauthenticated"

@@ -53,7 +53,7 @@ public struct CustomDefinition: Sendable {
         let schema = ValueSchema(version.at("schema", "openAPIV3Schema") ?? [:], &patterns)
         var deprecation: String?
         if version["deprecated"]?.bool == true {
-            deprecation = version["deprecationWarning"]?.string ?? "\(gvk.apiVersion) \(kind) is deprecated"
+            deprecation = version["deprecationWarning"]?.string ?? warning(gvk)
         }
         var refusal: String?
         if storage != nil, json.at("spec", "conversion", "strategy")?.string == "Webhook" {
@@ -64,6 +64,16 @@ public struct CustomDefinition: Sendable {
         return CustomResource(
             gvk: gvk, version: version, schema: schema, storage: storage, deprecation: deprecation, refusal: refusal,
             isTerminating: isTerminating)
+    }
+
+    /// What is said of a deprecated version that does not say it itself.
+    private func warning(_ gvk: GroupVersionKind) -> String {
+        let better = CustomDefinition.byPriority(versions).first { version in
+            version["served"]?.bool == true && version["deprecated"]?.bool != true
+                && CustomDefinition.rank(version["name"]?.string ?? "", before: gvk.version)
+        }
+        let advice = better.map { "; use \(group)/\($0["name"]?.string ?? "") \(gvk.kind)" } ?? ""
+        return "\(gvk.apiVersion) \(gvk.kind) is deprecated\(advice)"
     }
 
     /// Versions as Kubernetes ranks them (v2, v1, v1beta2, v1beta1, v1alpha1, then others by name).

@@ -153,6 +153,23 @@ public struct APIServiceStrategy: ResourceStrategy {
         object.modify("spec") { spec in spec.modify("service") { $0.setDefault("port", 443) } }
     }
 
+    /// The core group's is "v1.".
+    public var nameRule: NameRule { .pathSegment }
+
+    /// One without a Service stands for this server itself, which is there when it answers.
+    public func prepareForCreate(_ object: inout JSON) {
+        guard object.at("spec", "service") == nil else { return }
+        object["status"] = [
+            "conditions": [
+                [
+                    "type": "Available", "status": "True", "reason": "Local",
+                    "message": "Local APIServices are always available",
+                    "lastTransitionTime": object.at("metadata", "creationTimestamp") ?? .null,
+                ]
+            ]
+        ]
+    }
+
     public func validate(_ object: JSON) -> [FieldError] { ControlRules.apiService(object) }
 
     public func validateUpdate(_ object: JSON, old: JSON, target: WriteTarget) -> [FieldError] {

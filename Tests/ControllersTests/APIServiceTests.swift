@@ -30,7 +30,7 @@ extension ClusterTests {
             // Taken away or bent, it comes back as it was.
             try await client.delete(.apiServices, ObjectKey(name: "v1.apps"))
             _ = try await client.patch(
-                .apiServices, ObjectKey(name: "v1.batch"), .merge, ["spec": ["groupPriorityMinimum": 1]])
+                .apiServices, ObjectKey(name: "v1.batch"), .merge, ["spec": ["groupPriorityMinimum": 1]], subresource: nil)
             try await cluster.eventually("they are mended") {
                 let apps = try await cluster.get(.apiServices, "v1.apps", "")
                 let batch = try await cluster.get(.apiServices, "v1.batch", "")

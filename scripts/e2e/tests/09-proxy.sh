@@ -37,4 +37,8 @@ for method in POST PUT PATCH DELETE OPTIONS; do
   # busybox httpd answers GET and HEAD; what counts is that the answer is its own.
   expect "$method reaches the pod" '^[45]0[0-9]$' in_node curl -s --max-time 10 -o /dev/null -w '%{http_code}\n' -X $method -d x=y "$page/nothing"
 done
+head -c 50000000 /dev/zero >"$WORK/large"
+expect "a body of 50 MB to a server that does not want it has an answer" '^[45]0[0-9]$' \
+  in_node curl -s --max-time 20 -o /dev/null -w '%{http_code}\n' -X POST --data-binary @"$WORK/large" "$page/nothing"
+rm -f "$WORK/large"
 { kill $by_port $by_socket; wait $by_port $by_socket; } 2>/dev/null

@@ -36,7 +36,7 @@ struct ProxyTarget: Hashable, Sendable {
     var port: Int
     var isSecure: Bool
 
-    /// As a URL names it: without the port that the scheme implies when nobody gave one.
+    /// host:port, as a URL names it.
     var authority: String { address.isV6 ? "[\(address)]:\(port)" : "\(address):\(port)" }
 
     /// Not this machine itself, not only this link, not many.

@@ -21,6 +21,17 @@ final class FuzzServer: Sendable {
         func exec(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
             throw .unavailable("no node")
         }
+
+        func attach(pod: ObjectKey, options: ExecOptions) async throws(APIStatus) -> any ExecStreams {
+            throw .unavailable("no node")
+        }
+
+        func connect(pod: ObjectKey, port: Int) async throws(APIStatus) -> any PodConnection {
+            throw .unavailable("no node")
+        }
+
+        func untilGone(pod: ObjectKey) async {}
+
         func page(node: String, path: String) async throws(APIStatus) -> NodePage? { throw .unavailable("no node") }
     }
 

@@ -122,6 +122,19 @@ import Testing
         #expect(more.json.at("spec", "containers")?[0]?["image"] == "demo:1")
         #expect(more.json.at("metadata", "labels", "a") == nil && more.json.at("spec", "activeDeadlineSeconds") == nil)
         #expect(await api.send("GET", url + "/p/resize").json["kind"] == "Pod")
+        var whole = await api.send("GET", url + "/p/resize").json
+        whole.set(
+            "spec", "containers",
+            to: [
+                [
+                    "name": "main", "image": "ignored",
+                    "resources": ["requests": ["cpu": "1m", "memory": "64Mi"], "limits": ["memory": "256Mi"]],
+                ]
+            ])
+        let replaced = await api.send("PUT", url + "/p/resize", whole)
+        #expect(replaced.status == 200, "\(replaced.message)")
+        #expect(replaced.json.at("spec", "containers")?[0]?.at("resources", "requests", "cpu") == "1m")
+        #expect(replaced.json == (await api.send("GET", url + "/p")).json)
         // And the pod's own face changes no resources.
         let main = await api.send(
             "PATCH", url + "/p",

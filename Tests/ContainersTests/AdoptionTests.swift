@@ -21,6 +21,17 @@ import Testing
         return nil
     }
 
+    @Test func aSandboxThatWasCutOffBeforeItsRecordLeavesNothing() async throws {
+        try await withNode { node in
+            try Files.makeDirectory("\(node.run)/early/shm", mode: 0o700)
+            try Files.makeDirectory("\(node.run)/torn", mode: 0o700)
+            try Files.writeAtomically("\(node.run)/torn/sandbox", [1, 2, 3], mode: 0o600)
+            #expect(await node.runtime.recover().isEmpty)
+            // A record that cannot be read may stand for something that runs: somebody has to look.
+            #expect(try Files.list(node.run) == ["quarantined-torn"])
+        }
+    }
+
     @Test func containersSurviveKillingTheirController() async throws {
         try await withNode { node in
             guard let controller = Self.controller else {

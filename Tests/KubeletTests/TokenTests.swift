@@ -38,11 +38,15 @@ private final class Tokens: APIClient {
         ]
     }
 
-    func get(_ resource: ResourceID, _ key: ObjectKey) async throws(APIStatus) -> JSON { throw .notFound(resource, key.name) }
+    func get(_ resource: ResourceID, _ key: ObjectKey) async throws(APIStatus) -> JSON {
+        throw .notFound(resource, key.name)
+    }
     func list(
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> ObjectList { throw .notFound(resource, "") }
-    func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON { throw .notFound(resource, "") }
+    func create(_ resource: ResourceID, _ object: JSON) async throws(APIStatus) -> JSON {
+        throw .notFound(resource, "")
+    }
     func update(_ resource: ResourceID, _ object: JSON, subresource: String?) async throws(APIStatus) -> JSON {
         throw .notFound(resource, "")
     }
@@ -82,7 +86,8 @@ private final class Tokens: APIClient {
         #expect(spec.integer("expirationSeconds") == 1000)
         #expect(spec["audiences"] == [])
         // Another audience is another token.
-        #expect(try await text(cache, TokenQuestion(account: "robot", audience: "vault", seconds: 1000)) == "shop/robot#3")
+        #expect(
+            try await text(cache, TokenQuestion(account: "robot", audience: "vault", seconds: 1000)) == "shop/robot#3")
         #expect(server.asked.withLock { $0.last?.child("spec")["audiences"] } == ["vault"])
         // However long it would live, a day is enough.
         let long = TokenQuestion(account: "robot", audience: "", seconds: 10_000_000)

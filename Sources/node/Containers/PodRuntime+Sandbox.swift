@@ -58,9 +58,12 @@ extension PodRuntime {
         record.logDirectory = config.logDirectory
         record.labels = config.labels
         record.annotations = config.annotations
+        let pod = config.cgroup.flatMap { tree?.cgroup($0) }
+        if pod != nil { record.cgroup = config.cgroup ?? "" }
+        // Before there is anything to tidy, what tidying needs to know.
+        try Files.writeAtomically("\(folder)/sandbox", record.fields, mode: 0o600)
         var group: SharedDescriptor?
-        if let path = config.cgroup, let pod = tree?.cgroup(path) {
-            record.cgroup = path
+        if let pod {
             var missing = try pod.create()
             missing += try pod.apply(config.resources)
             record.unenforced = Array(Set(missing.map(\.description))).sorted()
@@ -68,12 +71,11 @@ extension PodRuntime {
             try leaf.create(controllers: [])
             group = SharedDescriptor(try leaf.open())
         }
-        // Before there is anything to tidy, what tidying needs to know.
-        try Files.writeAtomically("\(folder)/sandbox", record.fields, mode: 0o600)
+        // Before there is a supervisor: what cannot be planned starts none.
+        let plan = try Self.plan(config, record, folder)
         let (socket, process) = try spawn(uid, group)
         let sandbox = try adopt(record, socket, process, createdAt: .now())
         do {
-            let plan = try Self.plan(config, record, folder)
             _ = try await sandbox.connection.request(.hello)
             let answer = try await sandbox.connection.request(.createSandbox, plan.fields).answer
             if let report = SandboxReport(answer.fields) {
@@ -83,6 +85,11 @@ extension PodRuntime {
         } catch {
             sandbox.leaving = true
             sandboxes[uid] = nil
+            // Cancelled: the next noded finds it cut off.
+            if !(error is CancellationError) {
+                try? process.signal(Signal.kill)
+                await reap(process)
+            }
             throw error
         }
         return sandbox.status
@@ -207,6 +214,11 @@ extension PodRuntime {
             if let record = storedRecord(uid) {
                 try? group(of: record)?.kill()
                 sink.yield(.supervisorDied(uid: uid))
+            } else if Files.isDirectory(directory(uid)), !Files.exists("\(directory(uid))/sandbox") {
+                // noded was cut off before there was anything: the record comes first.
+                do { try await alone(uid) { try await tidy(uid) } } catch let remains {
+                    logger.warning("sandbox leaves remains", metadata: ["pod": "\(uid)", "error": "\(remains)"])
+                }
             } else if Files.isDirectory(directory(uid)), !uid.hasPrefix(Self.quarantine) {
                 // Nothing says what it was: out of the way, for somebody to look at.
                 try? Files.rename(directory(uid), to: directory("\(Self.quarantine)\(uid)"))
@@ -313,7 +325,8 @@ extension PodRuntime {
     private func tidy(_ uid: String) async throws {
         let folder = directory(uid)
         if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"),
-            let peer = try? UnixSocket.peer(socket.raw),
+            // Ourselves, until the supervisor listens on the socket that we made for it.
+            let peer = try? UnixSocket.peer(socket.raw), "\(peer.pid)" != Files.symlinkTarget("/proc/self"),
             let process = try? ProcessHandle(pid: peer.pid)
         {
             try? process.signal(Signal.kill)

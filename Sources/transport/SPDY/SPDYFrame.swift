@@ -69,7 +69,9 @@ public struct SPDYReader: ~Copyable {
         guard head >> 16 & 0x7fff == 3 else { throw .version(Int(head >> 16 & 0x7fff)) }
         let type = UInt16(head & 0xffff)
         func need(_ count: Int) throws(SPDYError) {
-            guard payload.count >= count else { throw .malformed("a frame of type \(type) with \(payload.count) bytes") }
+            guard payload.count >= count else {
+                throw .malformed("a frame of type \(type) with \(payload.count) bytes")
+            }
         }
         switch type {
         case 1:

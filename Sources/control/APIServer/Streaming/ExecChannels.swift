@@ -98,6 +98,8 @@ struct ExecChannels: Sendable {
             do {
                 try await ExecChannels.send(chunk, channel, wire, connection)
             } catch {
+                // The client has gone, which the other side may not see while the command leaves its input unread.
+                await streams.cancel()
                 return
             }
         }

@@ -136,7 +136,8 @@ enum Streams {
             return name
         }
         if containers.count == 1 { return containers[0] }
-        var message = "a container name must be specified for pod \(key.name), choose one of: "
+        var message =
+            "a container name must be specified for pod \(key.name), choose one of: "
             + "[\(containers.joined(separator: " "))]"
         if !initContainers.isEmpty {
             message += " or one of the init containers: [\(initContainers.joined(separator: " "))]"

@@ -178,7 +178,7 @@ extension PodMachine {
             "ready": .bool(ready), "restartCount": .int(Int64(max(0, slot.attempt))), "state": state,
             "lastState": last.map { ["terminated": terminated($0)] } ?? [:],
         ]
-        if slot.attempt >= 0, slot.granted.object?.isEmpty == false {
+        if slot.attempt >= 0, !isEphemeral {
             json["resources"] = slot.granted
             if let requests = slot.granted["requests"] { json["allocatedResources"] = requests }
         }

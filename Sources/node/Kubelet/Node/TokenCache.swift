@@ -58,7 +58,9 @@ actor TokenCache {
             guard var known = tokens[key], now < known.expires else { throw error }
             logger.warning(
                 "token not renewed yet, the old one goes on",
-                metadata: ["pod": "\(pod.namespace)/\(pod.name)", "account": "\(question.account)", "error": "\(error)"])
+                metadata: [
+                    "pod": "\(pod.namespace)/\(pod.name)", "account": "\(question.account)", "error": "\(error)",
+                ])
             known.due = now.advanced(by: Self.retry)
             known.told = false
             tokens[key] = known

@@ -360,7 +360,9 @@ actor PodWorker {
     }
 
     private func resize() async {
-        deliver(await PodResizer(node: node, uid: uid, pod: pod).resize(machine.resizes) { [machine] in machine.granted($0) })
+        deliver(
+            await PodResizer(node: node, uid: uid, pod: pod).resize(machine.resizes) { [machine] in machine.granted($0)
+            })
     }
 
     private func drainEndpoints(_ limit: Duration) async {

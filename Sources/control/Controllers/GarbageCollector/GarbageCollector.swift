@@ -4,7 +4,7 @@
 //      foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone, or wait for it
 //      orphan      the owner waits (finalizer orphan) until its dependents no longer name it
 //
-// An owner that the informers do not know is asked for at the API before anything is deleted for its absence.
+// An owner that is not in the graph is asked for at the API before anything is deleted for its absence.
 
 import Client
 import Logging
@@ -79,10 +79,8 @@ struct GarbageCollector: Controller {
             let dependents = graph.dependents(of: uid).map(\.id.uid)
             if let new { graph.set(resource, new) } else { graph.remove(uid) }
             // Its going frees its dependents; its going or changing may be what an owner waits for. By itself it only asks
-            // for work when it is going or has owners: most objects have none, and are written all the time.
-            let node = graph.nodes[uid]
-            let concerned = node.map { $0.deleting || !$0.owners.isEmpty } ?? false
-            return new == nil ? dependents + owners : (concerned ? [uid] : []) + owners
+            // for work when it is in the graph: most objects are not, and are written all the time.
+            return new == nil ? dependents + owners : (graph.nodes[uid] != nil ? [uid] : []) + owners
         }
         for uid in affected { queue.add(uid) }
         if new != nil, let replaced = old?["metadata"]?["uid"]?.string, replaced != uid {

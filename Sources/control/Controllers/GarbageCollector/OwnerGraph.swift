@@ -1,4 +1,7 @@
 // Who owns whom across all resources, as a plain value (metadata.ownerReferences, by uid).
+//
+// Objects without owners that are not going, which are most of a cluster's, are not in it: there is nothing to collect
+// about them, and as owners the API knows them.
 
 import Client
 import Objects
@@ -46,10 +49,12 @@ struct OwnerGraph {
                 kind: reference["kind"]?.string ?? "", name: reference["name"]?.string ?? "",
                 blocks: reference["blockOwnerDeletion"]?.bool ?? false)
         }
+        let deleting = metadata?["deletionTimestamp"] != nil
+        guard deleting || !owners.isEmpty else { return }
         for owner in owners { dependents[owner.uid, default: []].insert(uid) }
         nodes[uid] = Node(
             id: ObjectID(resource: resource, key: ObjectKey(object), uid: uid), owners: owners,
-            deleting: metadata?["deletionTimestamp"] != nil, finalizers: metadata?["finalizers"]?.strings ?? [])
+            deleting: deleting, finalizers: metadata?["finalizers"]?.strings ?? [])
     }
 
     mutating func remove(_ uid: String) {

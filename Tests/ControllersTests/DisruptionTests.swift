@@ -223,6 +223,36 @@ extension ClusterTests {
         }
     }
 
+    /// An eviction that marked its pod and then did not delete it is forgotten after two minutes.
+    @Test func aStaleDisruptionIsTakenBack() async throws {
+        try await Cluster.run { cluster in
+            let client = cluster.client
+            for (name, since) in [
+                ("stale", Timestamp.now().advanced(by: .seconds(-121))), ("fresh", Timestamp.now()),
+            ] {
+                _ = try await client.create(
+                    .pods,
+                    [
+                        "apiVersion": "v1", "kind": "Pod", "metadata": ["name": .string(name), "namespace": "default"],
+                        "spec": ["containers": [["name": "c", "image": "web:1"]], "nodeSelector": ["no": "where"]],
+                    ])
+                let condition: JSON = [
+                    "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                    "message": "Eviction API: evicting", "lastTransitionTime": .string(since.rfc3339),
+                ]
+                _ = try await client.patch(
+                    .pods, ObjectKey(namespace: "default", name: name), .strategic,
+                    ["status": ["conditions": [condition]]], subresource: "status")
+            }
+            @Sendable func isTarget(_ name: String) async throws -> JSON? {
+                try await cluster.get(.pods, name)?.at("status", "conditions")?.array?
+                    .first { $0["type"] == "DisruptionTarget" }?["status"]
+            }
+            try await cluster.eventually("it is no target any more") { try await isTarget("stale") == "False" }
+            #expect(try await isTarget("fresh") == "True")
+        }
+    }
+
     /// A ConfigMap has no replicas: its pods cannot be counted, so none may go, and the status says so.
     @Test func aBudgetOfAnOwnerWithoutScale() async throws {
         try await Cluster.run { cluster in

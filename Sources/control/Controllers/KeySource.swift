@@ -39,7 +39,14 @@ extension WorkQueue {
         await withDiscardingTaskGroup { group in
             if let events { group.addTask { await events.run() } }
             for source in sources { await source.informer.waitForSync() }
-            await run(workers: workers, reconcile)
+            await run(workers: workers) { key in
+                do {
+                    return try await reconcile(key)
+                } catch let error as APIStatus where error.isNamespaceTerminating {
+                    // Nothing will be created there any more: trying again would only fill the log.
+                    return .done
+                }
+            }
             group.cancelAll()
         }
     }

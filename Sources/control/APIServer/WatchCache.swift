@@ -202,24 +202,28 @@ final class WatchCache: Sendable {
 
     /// The table as it was at `revision`: one that was kept, or the current one with later changes undone. nil when
     /// the ring does not reach back so far, or for a revision of the future.
+    ///
+    /// The lock is held to find the changes and to copy references to them; the undoing, up to a whole ring of it,
+    /// works on a table of its own.
     func snapshot(at revision: UInt64) -> ObjectTable? {
         let applied = group.applied
-        return state.withLock { state in
+        let found = state.withLock { state -> (table: ObjectTable, later: [CacheEvent])? in
             guard revision <= max(applied, state.last) else { return nil }
-            if let page = state.pages.last(where: { $0.revision == revision }) { return page.table }
-            guard revision < state.last else { return state.table }
+            if let page = state.pages.last(where: { $0.revision == revision }) { return (page.table, []) }
+            guard revision < state.last else { return (state.table, []) }
             guard revision >= state.floor else { return nil }
-            var table = state.table
-            for event in state.ring.reversed() {
-                if event.revision <= revision { break }
-                if let previous = event.previous {
-                    table.insert(previous)
-                } else if let object = event.object {
-                    table.remove(object.key)
-                }
-            }
-            return table
+            return (state.table, Array(state.ring[firstIndex(state.ring, after: revision)...]))
         }
+        guard let found else { return nil }
+        var table = found.table
+        for event in found.later.reversed() {
+            if let previous = event.previous {
+                table.insert(previous)
+            } else if let object = event.object {
+                table.remove(object.key)
+            }
+        }
+        return table
     }
 
     // MARK: - Watching

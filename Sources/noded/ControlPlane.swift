@@ -113,7 +113,8 @@ struct ControlPlane: Sendable {
     /// Runs everything until the task is cancelled.
     func run() async {
         let context = controllerContext()
-        let scheduler = Scheduler(client: server.client, informers: informers, logger: logs("scheduler"))
+        let scheduler = Scheduler(
+            client: server.client(as: "kube-scheduler"), informers: informers, logger: logs("scheduler"))
         await withDiscardingTaskGroup { group in
             group.addTask { await server.run() }
             group.addTask { await control.run() }
@@ -128,7 +129,7 @@ struct ControlPlane: Sendable {
         // A view of another resource (events.k8s.io) is not an object of its own.
         let stored = Registry.builtIn.filter { $0.storage == $0.id && $0.verbs.contains("delete") }
         var context = ControllerContext(
-            client: server.client, informers: informers,
+            client: server.client(as: "kube-controller-manager"), informers: informers,
             namespacedResources: stored.filter(\.isNamespaced).map(\.id),
             ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
             resourceOfKind: Dictionary(

@@ -50,7 +50,8 @@ struct Daemon: Sendable {
             "the API listens",
             metadata: ["address": "\(settings.listen)", "port": "\(plane.port)", "kubeconfig": "\(settings.dataDirectory)/admin.kubeconfig"])
         do {
-            let node = try await Node.member(settings, client: plane.server.client, informers: plane.informers, logs: logs)
+            let node = try await Node.member(
+                settings, client: plane.server.client(as: "kubelet"), informers: plane.informers, logs: logs)
             backend.attach(node.kubelet)
             try await untilStopped(logger) {
                 try await withThrowingDiscardingTaskGroup { group in

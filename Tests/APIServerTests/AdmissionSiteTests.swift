@@ -31,7 +31,9 @@ import Testing
         #expect(
             steps(.pods, .create) == [
                 "NamespaceLifecycle", "LimitRanger", "ServiceAccountAdmission", "NodeRestriction", "PodSecurity",
-                "PriorityAdmission", "DefaultTolerationSeconds", "RuntimeClassAdmission", "ResourceQuotaAdmission",
+                "PriorityAdmission", "DefaultTolerationSeconds", "RuntimeClassAdmission", "PodTopologyLabels",
+                "ResourceQuotaAdmission",
             ])
+        #expect(steps(.pods, .create, "binding") == ["NamespaceLifecycle", "NodeRestriction", "PodTopologyLabels"])
     }
 }

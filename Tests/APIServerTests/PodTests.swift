@@ -1,6 +1,7 @@
 // Pods: admission, binding, graceful deletion, status, patches, logs and exec.
 
 import APIServer
+import Client
 import HTTP
 import Objects
 import Synchronization
@@ -54,6 +55,103 @@ import Testing
         var second = body
         second.set("metadata", "name", to: "r")
         #expect(await api.send("POST", "/api/v1/namespaces/default/bindings", second).status == 201)
+    }
+
+    private func binding(_ pod: String, _ metadata: JSON = [:], kind: String = "Node", node: String = "n1") -> JSON {
+        var metadata = metadata
+        metadata["name"] = .string(pod)
+        return [
+            "apiVersion": "v1", "kind": "Binding", "metadata": metadata,
+            "target": ["apiVersion": "v1", "kind": .string(kind), "name": .string(node)],
+        ]
+    }
+
+    @Test func bindingsHavePreconditions() async throws {
+        let api = try await TestServer()
+        let created = await api.send("POST", url, pod("p"))
+        let uid = created.json.at("metadata", "uid")?.string ?? ""
+        let other = await api.send("POST", url + "/p/binding", binding("p", ["uid": "other"]))
+        #expect(other.status == 409)
+        #expect(
+            other.message == "Operation cannot be fulfilled on pods \"p\": Precondition failed: UID in precondition: "
+                + "other, UID in object meta: \(uid)")
+        let stale = await api.send("POST", url + "/p/binding", binding("p", ["resourceVersion": "1"]))
+        #expect(stale.status == 409 && stale.message.contains("ResourceVersion in precondition: 1"))
+        let elsewhere = await api.send("POST", url + "/p/binding", binding("p", ["namespace": "kube-system"]))
+        #expect(elsewhere.status == 400)
+        #expect(await api.send("POST", url + "/p/binding", binding("p", node: "")).status == 422)
+        let dry = await api.send("POST", url + "/p/binding?dryRun=All", binding("p"))
+        #expect(dry.status == 201)
+        #expect(await api.send("GET", url + "/p").json.at("spec", "nodeName") == nil)
+        let meant: JSON = ["uid": .string(uid), "resourceVersion": .string(created.version)]
+        #expect(await api.send("POST", url + "/p/binding", binding("p", meant)).status == 201)
+
+        var gated = pod("g")
+        gated.set("spec", "schedulingGates", to: [["name": "example.com/wait"]])
+        #expect(await api.send("POST", url, gated).status == 201)
+        let held = await api.send("POST", url + "/g/binding", binding("g"))
+        #expect(held.status == 409)
+        #expect(
+            held.message
+                == "Operation cannot be fulfilled on pods/binding \"g\": pod g has non-empty .spec.schedulingGates")
+    }
+
+    /// A binding passes the admission list as what it is, a create of pods/binding.
+    @Test func bindingsAreAdmitted() async throws {
+        let api = try await TestServer()
+        await api.namespace("leaving")
+        let pods = "/api/v1/namespaces/leaving/pods"
+        for url in [url, pods] { #expect(await api.send("POST", url, pod("p")).status == 201) }
+        // Something in the namespace that keeps it.
+        var kept = configMap("kept")
+        kept.set("metadata", "finalizers", to: ["example.com/keep"])
+        _ = await api.send("POST", "/api/v1/namespaces/leaving/configmaps", kept)
+        _ = await api.send("DELETE", "/api/v1/namespaces/leaving")
+        let refused = await api.send("POST", pods + "/p/binding", binding("p"))
+        #expect(refused.status == 403 && refused.message.contains("because it is being terminated"))
+        #expect(await api.send("GET", pods + "/p").json.at("spec", "nodeName") == nil)
+
+        // The node's zone reaches the pod; a target that is no node, or is not there, adds nothing.
+        let node: JSON = [
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": [
+                "name": "n1",
+                "labels": ["topology.kubernetes.io/zone": "z1", "topology.kubernetes.io/region": "r1", "x": "y"],
+            ],
+        ]
+        #expect(await api.send("POST", "/api/v1/nodes", node).status == 201)
+        let labels: JSON = ["labels": ["topology.kubernetes.io/zone": "mine", "a": "b"], "annotations": ["c": "d"]]
+        #expect(await api.send("POST", url + "/p/binding", binding("p", labels)).status == 201)
+        let bound = await api.send("GET", url + "/p").json["metadata"]
+        #expect(
+            bound?["labels"]
+                == ["a": "b", "topology.kubernetes.io/region": "r1", "topology.kubernetes.io/zone": "z1"])
+        #expect(bound?["annotations"] == ["c": "d"])
+        #expect(await api.send("POST", url, pod("q", node: "n1")).json.at("metadata", "labels", "topology.kubernetes.io/zone") == "z1")
+        #expect(await api.send("POST", url, pod("r", node: "n2")).json.at("metadata", "labels") == nil)
+    }
+
+    /// What a binding changes is its writer's, by the name the writer goes by.
+    @Test func bindingsHaveOwners() async throws {
+        let api = try await TestServer()
+        _ = await api.send("POST", url, pod("p"))
+        let scheduler = api.server.client(as: "kube-scheduler")
+        _ = try await scheduler.create(
+            .pods, ObjectKey(namespace: "default", name: "p"), subresource: "binding", binding("p"))
+        let managed = await api.send("GET", url + "/p").json.at("metadata", "managedFields")?.array ?? []
+        let entry = managed.first { $0["manager"] == "kube-scheduler" }
+        #expect(entry?["operation"] == "Update" && entry?["subresource"] == "binding")
+        #expect(entry?.at("fieldsV1", "f:spec", "f:nodeName") == [:])
+        #expect(entry?.at("fieldsV1", "f:status", "f:conditions") != nil)
+        #expect(entry?.at("fieldsV1", "f:spec", "f:containers") == nil)
+        // Others in this process go by theirs, and what the server itself made by its own.
+        _ = try await api.server.client(as: "kubelet").patch(
+            .pods, ObjectKey(namespace: "default", name: "p"), .merge, ["status": ["phase": "Running"]],
+            subresource: "status")
+        let after = await api.send("GET", url + "/p").json.at("metadata", "managedFields")?.array ?? []
+        #expect(after.contains { $0["manager"] == "kubelet" && $0["subresource"] == "status" })
+        let namespace = await api.send("GET", "/api/v1/namespaces/default").json
+        #expect(namespace.at("metadata", "managedFields")?[0]?["manager"] == "kube-apiserver")
     }
 
     @Test func gracefulDeletion() async throws {

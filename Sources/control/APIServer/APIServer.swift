@@ -72,8 +72,13 @@ public final class APIServer: HTTPHandler {
         }
     }
 
-    /// The same API for callers in this process: no TLS, no authentication, every other rule.
-    public var client: InProcessClient { InProcessClient(core) }
+    /// The same API for callers in this process: no TLS, no authentication, every other rule. What they write is
+    /// "noded"'s in managedFields.
+    public var client: InProcessClient { client(as: "noded") }
+
+    /// The same for one part of noded, by the name of the Kubernetes component whose work it does: tools that read
+    /// managedFields know kube-controller-manager, kube-scheduler and kubelet.
+    public func client(as manager: String) -> InProcessClient { InProcessClient(core, manager: manager) }
 
     /// The token of a Secret of type kubernetes.io/service-account-token: without an end, good while the Secret holds it.
     public func secretToken(account: ObjectKey, uid: String, secret: String) throws(APIStatus) -> String {

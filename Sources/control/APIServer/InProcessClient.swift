@@ -1,15 +1,27 @@
 // The API for callers in the same process: controllers, scheduler, kubelet.
 //
 // The same verbs with the same admission and validation as over HTTP, as a member of system:masters; trees go in and
-// out without text in between. Unknown fields are pruned silently, as typed clients do.
+// out without text in between. Unknown fields are pruned silently, as typed clients do. The manager's name says who
+// wrote a field; it gives no rights.
 
 public import Client
 public import Objects
 
 public struct InProcessClient: APIClient {
     private let core: APICore
+    /// Whose the fields are that are written through it (managedFields).
+    private let manager: String
 
-    init(_ core: APICore) { self.core = core }
+    init(_ core: APICore, manager: String) {
+        self.core = core
+        self.manager = manager
+    }
+
+    private var writeOptions: WriteOptions {
+        var options = WriteOptions()
+        options.manager = manager
+        return options
+    }
 
     /// One answer for every verb while the store is not open yet.
     private func declaration(_ id: ResourceID) throws(APIStatus) -> ResourceDeclaration {
@@ -63,7 +75,7 @@ public struct InProcessClient: APIClient {
             }
             return answer
         }
-        return try await core.create(declaration, namespace: nil, object, WriteOptions()).tree
+        return try await core.create(declaration, namespace: nil, object, writeOptions).tree
     }
 
     public func create(
@@ -71,9 +83,9 @@ public struct InProcessClient: APIClient {
     ) async throws(APIStatus) -> JSON {
         _ = try declaration(resource)
         switch (resource, subresource) {
-        case (.pods, "binding"): try await core.bind(key.namespace, key.name, object, WriteOptions())
-        case (.serviceAccounts, "token"): return try core.requestToken(key, object, WriteOptions())
-        case (.pods, "eviction"): try await core.evict(key, object, WriteOptions())
+        case (.pods, "binding"): try await core.bind(key.namespace, key.name, object, writeOptions)
+        case (.serviceAccounts, "token"): return try core.requestToken(key, object, writeOptions)
+        case (.pods, "eviction"): try await core.evict(key, object, writeOptions)
         default: throw .methodNotAllowed(resource, "create")
         }
         return Responses.created
@@ -83,21 +95,21 @@ public struct InProcessClient: APIClient {
         let declaration = try declaration(resource)
         let key = ObjectKey(object)
         if subresource == "scale" {
-            return try await core.updateScale(declaration, key, WriteOptions()) { _ in object }
+            return try await core.updateScale(declaration, key, writeOptions) { _ in object }
         }
-        return try await core.update(declaration, key, subresource: subresource, object, WriteOptions()).0.tree
+        return try await core.update(declaration, key, subresource: subresource, object, writeOptions).0.tree
     }
 
     public func patch(
         _ resource: ResourceID, _ key: ObjectKey, _ type: PatchType, _ body: JSON, subresource: String?
     ) async throws(APIStatus) -> JSON {
         let declaration = try declaration(resource)
-        if subresource == "scale" { return try await core.patchScale(declaration, key, type, body, WriteOptions()) }
-        return try await core.patch(declaration, key, subresource: subresource, type, body, WriteOptions()).tree
+        if subresource == "scale" { return try await core.patchScale(declaration, key, type, body, writeOptions) }
+        return try await core.patch(declaration, key, subresource: subresource, type, body, writeOptions).tree
     }
 
     public func delete(_ resource: ResourceID, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIStatus) {
-        _ = try await core.delete(try declaration(resource), key, options, WriteOptions())
+        _ = try await core.delete(try declaration(resource), key, options, writeOptions)
     }
 
     public func watch(

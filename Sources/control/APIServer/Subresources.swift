@@ -1,13 +1,9 @@
-// Subresources that are not just another face of the object: scale and binding.
+// scale: the subresource that shows and sets the replicas of what has them.
 
 internal import Client
 internal import Objects
-internal import Store
-internal import System
 
 extension APICore {
-    // MARK: - scale (autoscaling/v1 Scale of what has replicas)
-
     /// Sets the replicas of an object. `make` turns the current Scale into the wanted one.
     func updateScale(
         _ declaration: ResourceDeclaration, _ key: ObjectKey, _ options: WriteOptions,
@@ -48,57 +44,5 @@ extension APICore {
         return try await updateScale(declaration, key, options) { scale throws(APIStatus) in
             try Patching.apply(type, body, to: scale, schema)
         }
-    }
-
-    // MARK: - binding (a pod gets its node)
-
-    func bind(_ namespace: String, _ pod: String?, _ body: JSON, _ options: WriteOptions) async throws(APIStatus) {
-        let bindings = try declaration(.bindings)
-        let binding = try bindings.decode(
-            body, duplicates: options.duplicates, validation: options.validation
-        ).object
-        let named = binding.at("metadata", "name")?.string ?? ""
-        let name = pod ?? named
-        guard named.isEmpty || named == name else {
-            throw .badRequest("name in URL does not match name in Binding object")
-        }
-        let errors = bindings.strategy.validate(binding)
-        guard errors.isEmpty else { throw .invalid(bindings.gvk, name, errors) }
-        let pods = try declaration(.pods)
-        let key = ObjectKey(namespace: namespace, name: name)
-        let uid = binding.at("metadata", "uid")?.string ?? ""
-        while true {
-            let current = try object(pods, key)
-            let old = current.tree()
-            let present = old.at("metadata", "uid")?.string ?? ""
-            if !uid.isEmpty, uid != present {
-                throw .conflict(
-                    ResourceID(group: "", version: "v1", resource: "pods/binding"), name,
-                    "Precondition failed: UID in precondition: \(uid), UID in object meta: \(present)")
-            }
-            var bound = try PodStrategy.bind(old, binding)
-            let conditions = APICore.scheduled(old.at("status", "conditions")?.array ?? [])
-            bound.set("status", "conditions", to: .array(conditions))
-            if options.dryRun { return }
-            do throws(StoreError) {
-                _ = try await put(pods, key, bound, .revision(current.revision))
-                return
-            } catch {
-                if case .conflict = error { continue }
-                throw failure(error, pods, name)
-            }
-        }
-    }
-
-    /// The pod's conditions with PodScheduled true.
-    private static func scheduled(_ conditions: [JSON]) -> [JSON] {
-        if conditions.contains(where: { $0["type"]?.string == "PodScheduled" && $0["status"]?.string == "True" }) {
-            return conditions
-        }
-        let condition: JSON = [
-            "type": "PodScheduled", "status": "True", "lastProbeTime": .null,
-            "lastTransitionTime": .string(Timestamp.now().rfc3339),
-        ]
-        return conditions.filter { $0["type"]?.string != "PodScheduled" } + [condition]
     }
 }

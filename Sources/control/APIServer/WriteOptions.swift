@@ -33,8 +33,9 @@ struct WriteOptions: Sendable {
     var validation = FieldValidation.ignore
     /// Paths of fields that a body named twice.
     var duplicates: [String] = []
-    /// Who owns what this writes (managedFields): fieldManager, else the client's User-Agent up to its slash.
-    var manager = "noded"
+    /// Who owns what this writes (managedFields): fieldManager, else the client's User-Agent up to its slash; by
+    /// default the server itself, under the name that tools know.
+    var manager = "kube-apiserver"
     /// An apply takes what others own.
     var force = false
     /// False when the object comes with the owners it is to have.

@@ -45,6 +45,7 @@ enum Admission {
         DefaultIngressClass(),
         RoleEscalation(),
         CertificateAdmission(),
+        PodTopologyLabels(),
         ServiceAddressAdmission(),
         ResourceQuotaAdmission(),
     ]

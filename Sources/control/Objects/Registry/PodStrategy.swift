@@ -101,8 +101,8 @@ public struct PodStrategy: ResourceStrategy {
 
     private static let podsBinding = ResourceID(group: "", version: "v1", resource: "pods/binding")
 
-    /// What pods/binding does: assigns the node that a Binding names.
-    /// - Throws: 409 when the pod has a node already or is being deleted.
+    /// What pods/binding does: assigns the node that a Binding names; the Binding's labels and annotations are added.
+    /// - Throws: 409 when the pod has a node already, is being deleted or is held by scheduling gates.
     public static func bind(_ pod: JSON, _ binding: JSON) throws(APIStatus) -> JSON {
         let name = pod.at("metadata", "name")?.string ?? ""
         if pod.at("metadata", "deletionTimestamp") != nil {
@@ -113,10 +113,15 @@ public struct PodStrategy: ResourceStrategy {
         if !node.isEmpty {
             throw APIStatus.conflict(Self.podsBinding, name, "pod \(name) is already assigned to node \"\(node)\"")
         }
+        if !(pod.at("spec", "schedulingGates")?.array ?? []).isEmpty {
+            throw APIStatus.conflict(Self.podsBinding, name, "pod \(name) has non-empty .spec.schedulingGates")
+        }
         var result = pod
         result.set("spec", "nodeName", to: binding.at("target", "name"))
-        for (key, value) in binding.at("metadata", "annotations")?.object ?? JSONObject() {
-            result.set("metadata", "annotations", key, to: value)
+        for field in ["annotations", "labels"] {
+            for (key, value) in binding.at("metadata", field)?.object ?? JSONObject() {
+                result.set("metadata", field, key, to: value)
+            }
         }
         return result
     }

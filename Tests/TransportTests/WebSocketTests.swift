@@ -124,6 +124,8 @@ extension TransportTests {
                 let cases: [([UInt8], UInt16)] = [
                     ([0x82, 0xff] + [0, 0, 0, 0, 0, 0x20, 0, 0] + [0, 0, 0, 0], 1009),
                     (Client.frame(0, [1]), 1002),
+                    // Not masked; a reserved bit; a reserved opcode.
+                    ([0x82, 1, 7], 1002), ([0xc2] + Client.frame(2, [7]).dropFirst(), 1002), (Client.frame(3, [7]), 1002),
                     (
                         (0..<3).flatMap {
                             Client.frame($0 == 0 ? 2 : 0, [UInt8](repeating: 0, count: 500_000), fin: false)
@@ -148,6 +150,7 @@ extension TransportTests {
                 for request in [
                     "GET /ws HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n\r\n",
                     "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                    Client.upgrade.replacing("dGhlIHNhbXBsZSBub25jZQ==", with: "c2hvcnQ="),
                     "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n",
                     "POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
                 ] {

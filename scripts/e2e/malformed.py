@@ -11,6 +11,7 @@ import os, random, re, socket, ssl, sys
 
 host, port, ca, cert, key, count = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6], int(sys.argv[6])
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.I)
+STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) [A-Z][^\r\n]*\r\n")
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 JSON, YAML = "application/json", "application/yaml"
@@ -86,57 +87,80 @@ def connect(secure=True):
     return context.wrap_socket(raw)
 
 
-def answers(sock, number):
-    """The status codes of so many answers; fewer when the connection ends."""
-    codes, data = [], b""
-    while len(codes) < number:
-        end = data.find(b"\r\n\r\n")
-        if end >= 0:
-            length = int((LENGTH.search(data, 0, end + 2) or [0, b"0"])[1])
-            if len(data) >= end + 4 + length:
-                codes.append(int(data[9:12]))
-                data = data[end + 4 + length:]
-                continue
+class Reader:
+    """Status codes of pipelined answers, found without looking at every answer's head."""
+
+    def __init__(self, sock):
+        self.sock, self.data = sock, b""
+
+    def codes(self, number):
+        """Those of the next so many answers; fewer when the connection ends."""
+        while True:
+            starts = list(STATUS.finditer(self.data))
+            if len(starts) >= number:
+                end = self.end(starts[number - 1].start())
+                if end is not None:
+                    self.data = self.data[end:]
+                    return [int(start[1]) for start in starts[:number]]
+            try:
+                part = self.sock.recv(1 << 20)
+            except OSError:
+                part = b""
+            if not part:
+                return [int(start[1]) for start in starts[:number]]
+            self.data += part
+
+    def end(self, start):
+        """Where the answer that begins there ends; None while it is not all there."""
+        head = self.data.find(b"\r\n\r\n", start)
+        if head < 0:
+            return None
+        end = head + 4 + int((LENGTH.search(self.data, start, head + 2) or [0, b"0"])[1])
+        return end if end <= len(self.data) else None
+
+
+BATCHES, SIZE = 100, 100
+
+
+def break_one():
+    """A connection that ends in something that is no HTTP, or no TLS; (refused, cut, strange)."""
+    with connect(secure=False) as other:
+        other.sendall(os.urandom(200))
+    with connect() as other:
         try:
-            part = sock.recv(1 << 18)
+            other.sendall(random.choice(BREAKING))
+            codes = Reader(other).codes(1)
+            return len(codes), 1 + (not codes), sum(not 400 <= code < 500 for code in codes)
         except OSError:
-            part = b""
-        if not part:
-            break
-        data += part
-    return codes
+            return 0, 2, 0
 
 
 def run(number):
     sent = refused = cut = strange = 0
+    batches = [b"".join(random.choice(FIXED) if random.random() < 0.7 else mutated() for _ in range(SIZE)) for _ in range(BATCHES)]
     sock = connect()
-    while sent < number:
-        batch = [random.choice(FIXED) if random.random() < 0.8 else mutated() for _ in range(min(50, number - sent))]
-        sock.sendall(b"".join(batch))
-        codes = answers(sock, len(batch))
-        sent += len(batch)
+    reader, waiting = Reader(sock), 0
+    while sent < number or waiting:
+        if sent < number:
+            sock.sendall(random.choice(batches))
+            sent += SIZE
+            waiting += 1
+            if waiting == 1:
+                continue
+        codes = reader.codes(SIZE)
+        waiting -= 1
         refused += sum(400 <= code < 500 for code in codes)
         # A mutation may leave the object whole; it is a dry run.
         odd = [code for code in codes if not 400 <= code < 500 and code != 201]
-        strange += len(odd) + len(batch) - len(codes)
-        if odd or len(codes) < len(batch):
-            print("strange:", odd, len(batch) - len(codes), "without an answer", flush=True)
-        if len(codes) < len(batch):
+        strange += len(odd) + SIZE - len(codes)
+        if odd or len(codes) < SIZE:
+            print("strange:", odd, SIZE - len(codes), "without an answer", flush=True)
+        if len(codes) < SIZE:
             sock = connect()
+            reader, waiting = Reader(sock), 0
         if random.random() < 0.1:
-            with connect() as other:
-                try:
-                    other.sendall(random.choice(BREAKING))
-                    codes = answers(other, 1)
-                    cut += not codes
-                    refused += len(codes)
-                    strange += any(not 400 <= code < 500 for code in codes)
-                except OSError:
-                    cut += 1
-            with connect(secure=False) as other:
-                other.sendall(os.urandom(200))
-            sent += 2
-            cut += 1
+            counts = break_one()
+            refused, cut, strange, sent = refused + counts[0], cut + counts[1], strange + counts[2], sent + 2
     return sent, refused, cut, strange
 
 

@@ -178,7 +178,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         case (.body(let part), .refusing) where lingering:
             // Its rest may come for a while, so that the client sees the answer, but not without end.
             dropped += part.readableBytes
-            if dropped > configuration.bodyLimit { context.close(promise: nil) }
+            if dropped > configuration.bodyLimit { cut(context) }
         case (.end, .refusing) where lingering:
             context.close(promise: nil)
         default:
@@ -251,6 +251,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         response.headers["Content-Type"] = "application/json"
         lingering = true
         write(response, keepAlive: false, context)
+    }
+
+    /// Closes behind TLS's back, which would else take in all that still comes until the other side says goodbye, too.
+    private func cut(_ context: ChannelHandlerContext) {
+        let tls = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+        (tls ?? context).close(promise: nil)
     }
 
     // MARK: - The reply

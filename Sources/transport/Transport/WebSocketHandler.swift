@@ -83,7 +83,7 @@ final class WebSocketHandler: ChannelInboundHandler {
         switch error {
         case NIOWebSocketError.invalidFrameLength, NIOWebSocketFrameAggregator.Error.accumulatedFrameSizeIsTooLarge,
             NIOWebSocketFrameAggregator.Error.tooManyFragments: code = .messageTooLarge
-        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error: code = .protocolError
+        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error, is ClientFrames.Violation: code = .protocolError
         default:
             context.close(promise: nil)
             return
@@ -99,6 +99,32 @@ final class WebSocketHandler: ChannelInboundHandler {
         context.writeAndFlush(
             wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: reason)), promise: nil)
         context.eventLoop.scheduleTask(in: Self.closeTime) { channel.close(promise: nil) }
+    }
+}
+
+/// Refuses what NIO lets pass: frames of a client that are not masked (RFC 6455, 5.1), reserved bits and opcodes (5.2).
+final class ClientFrames: ChannelInboundHandler {
+    typealias InboundIn = WebSocketFrame
+    typealias InboundOut = WebSocketFrame
+
+    struct Violation: Error {}
+
+    private var isBroken = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isBroken else { return }
+        let frame = unwrapInboundIn(data)
+        let isKnown =
+            switch frame.opcode {
+            case .continuation, .text, .binary, .connectionClose, .ping, .pong: true
+            default: false
+            }
+        guard isKnown, frame.maskKey != nil, !frame.rsv1, !frame.rsv2, !frame.rsv3 else {
+            isBroken = true
+            context.fireErrorCaught(Violation())
+            return
+        }
+        context.fireChannelRead(data)
     }
 }
 

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
+import System
 
 extension HTTPConnection {
     func upgrade(
@@ -15,6 +16,10 @@ extension HTTPConnection {
             head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" })
         else {
             refuseUpgrade("Upgrade: websocket and Connection: Upgrade are missing", context)
+            return
+        }
+        guard Base64.decode(head.headers["sec-websocket-key"].first ?? "")?.count == 16 else {
+            refuseUpgrade("Sec-WebSocket-Key is not 16 bytes in base64", context)
             return
         }
         let upgrader = NIOWebSocketServerUpgrader(
@@ -61,6 +66,7 @@ extension HTTPConnection {
             try wire?.replace(in: context.pipeline.syncOperations, with: [
                 WebSocketFrameEncoder(),
                 ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: WebSocketHandler.messageLimit)),
+                ClientFrames(),
                 NIOWebSocketFrameAggregator(
                     minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 1024,
                     maxAccumulatedFrameSize: WebSocketHandler.messageLimit),

@@ -3,6 +3,7 @@
 import Glibc
 import HTTP
 import Logging
+import PKI
 import Synchronization
 import System
 import Testing
@@ -146,6 +147,38 @@ extension TransportTests {
                         let answer = try client.get("/large")
                         #expect(answer.body.count == 20 << 20)
                         #expect(answer.body.allSatisfy { $0 == 7 })
+                    }
+                }
+            }
+        }
+
+        /// HTTP/2 in front, TLS behind with a certificate that nobody vouches for: bodies stream both ways there, too.
+        @Test func fromHTTP2AndToTLS() async throws {
+            try await withDirectory { directory in
+                let authority = try CertificateAuthority.loadOrCreate(directory: directory)
+                func tls(_ names: [CertificateAuthority.Name]) throws -> HTTPServerConfiguration {
+                    local(
+                        tls: HTTPServerConfiguration.TLS(
+                            identity: try authority.issueServer(commonName: "server", names: names),
+                            clientAuthorityPEM: authority.certificatePEM))
+                }
+                var behind = try tls([.dns("elsewhere.example")])
+                behind.bodyLimit = 64 << 20
+                try await withServer(configuration: behind, Self.back) { back, _ in
+                    let front = try tls([.address(IPAddress("127.0.0.1")!)])
+                    try await withFront(to: back, isSecure: true, front) { port in
+                        let curl = "curl -sS -m 20 --cacert \(directory)/ca.crt"
+                        let url = "https://127.0.0.1:\(port)"
+                        let get = try await shell("\(curl) -w ' %{http_version}' \(url)/a")
+                        #expect(get.output == "GET /a [] 0 2")
+                        let up = try await shell("head -c 20000000 /dev/zero | \(curl) --data-binary @- \(url)/up")
+                        #expect(up.output == "POST /up [] 20000000")
+                        let piped = try await shell("head -c 9000000 /dev/zero | \(curl) -T - \(url)/up")
+                        #expect(piped.output == "PUT /up [] 9000000")
+                        let down = try await shell("\(curl) \(url)/large | wc -c")
+                        #expect(down.output.split(separator: "\n").first == "\(20 << 20)")
+                        let head = try await shell("\(curl) -I \(url)/large")
+                        #expect(head.output.contains("content-length: \(20 << 20)"))
                     }
                 }
             }

@@ -11,6 +11,8 @@ import NIOHTTP1
 struct BodyIntake {
     var waiting: [ByteBuffer] = []
     var isEnded = false
+    /// Nothing is read from the client until there is room.
+    var isPaused = false
 }
 
 extension HTTPConnection {
@@ -54,9 +56,18 @@ extension HTTPConnection {
         forward?.sendEnd()
     }
 
-    func pauseReading(_ context: ChannelHandlerContext) { _ = context.channel.setOption(.autoRead, value: false) }
+    func pauseReading(_ context: ChannelHandlerContext) {
+        intake?.isPaused = true
+        _ = context.channel.setOption(.autoRead, value: false)
+    }
 
-    func resumeReading(_ context: ChannelHandlerContext) { _ = context.channel.setOption(.autoRead, value: true) }
+    func resumeReading(_ context: ChannelHandlerContext) {
+        guard intake?.isPaused == true else { return }
+        intake?.isPaused = false
+        _ = context.channel.setOption(.autoRead, value: true)
+        // A stream of HTTP/2 does not begin to read by the option alone.
+        context.channel.read()
+    }
 
     // MARK: - The answer
 

@@ -279,4 +279,30 @@ import Testing
             Self.service("c", ["type": "NodePort", "ports": [["port": 80, "nodePort": .int(port)]]]))
         #expect(freed.status == 201)
     }
+
+    /// Who may not ask is told so by the head of the request, before there is a body.
+    @Test func bodiesAreScreened() async throws {
+        let api = try await TestServer()
+        let url = "/api/v1/namespaces/default/configmaps"
+        func screen(_ method: String, _ path: String, token: String? = nil, peer: Peer = Peer(address: "192.0.2.9")) -> String {
+            let headers: HTTPHeaders = token.map { ["Authorization": "Bearer \($0)"] } ?? [:]
+            switch api.server.screen(HTTPRequest(method: method, path: path, headers: headers, peer: peer)) {
+            case .refused(let response): return "\(response.status)"
+            case .stranger: return "stranger"
+            case .known: return "known"
+            case .exempt: return "exempt"
+            }
+        }
+        #expect(screen("POST", url) == "403")
+        #expect(screen("POST", url, token: "nonsense") == "401")
+        #expect(screen("POST", url, token: "letmein") == "403")
+        #expect(screen("POST", url, token: "master-key") == "exempt")
+        #expect(screen("POST", url, peer: TestServer.admin) == "exempt")
+        #expect(screen("GET", "/livez") == "stranger")
+        let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        #expect(screen("POST", review, token: "letmein") == "known")
+        #expect(screen("POST", review) == "403")
+        // Refusals are counted like others.
+        #expect(await api.send("GET", "/metrics").text.contains(#"code="403""#))
+    }
 }

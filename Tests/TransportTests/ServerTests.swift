@@ -310,14 +310,14 @@ extension TransportTests {
         @Test func aTakenPortIsExplained() async throws {
             try await withServer(Self.echo) { port, _ in
                 let configuration = HTTPServerConfiguration(address: "127.0.0.1", port: port, tls: nil)
-                let second = try HTTPServer(configuration, handler: Handler(Self.echo), logger: Logger(label: "test"))
+                let second = try HTTPServer(configuration, handler: Handler(answer: Self.echo), logger: Logger(label: "test"))
                 let error = await #expect(throws: TransportError.self) { try await second.start() }
                 #expect(
                     error.map { "\($0)" }?.hasPrefix("cannot listen on 127.0.0.1 port \(port): another program has it")
                         == true)
             }
             let elsewhere = HTTPServerConfiguration(address: "203.0.113.77", port: 0, tls: nil)
-            let server = try HTTPServer(elsewhere, handler: Handler(Self.echo), logger: Logger(label: "test"))
+            let server = try HTTPServer(elsewhere, handler: Handler(answer: Self.echo), logger: Logger(label: "test"))
             await #expect(throws: TransportError.self) { try await server.start() }
         }
 

@@ -15,10 +15,10 @@ import Transport
 
 struct Handler: HTTPHandler {
     let answer: @Sendable (HTTPRequest) -> HTTPReply
-
-    init(_ answer: @escaping @Sendable (HTTPRequest) -> HTTPReply) { self.answer = answer }
+    var screening: @Sendable (HTTPRequest) -> BodyScreening = { _ in .stranger }
 
     func handle(_ request: HTTPRequest) -> HTTPReply { answer(request) }
+    func screen(_ head: HTTPRequest) -> BodyScreening { screening(head) }
 }
 
 func text(_ text: String, status: Int = 200) -> HTTPReply {
@@ -35,7 +35,13 @@ func withServer<T>(
     configuration: HTTPServerConfiguration = local(), _ answer: @escaping @Sendable (HTTPRequest) -> HTTPReply,
     _ body: (Int, HTTPServer) async throws -> T
 ) async throws -> T {
-    let server = try HTTPServer(configuration, handler: Handler(answer), logger: Logger(label: "test"))
+    try await withServer(configuration: configuration, handler: Handler(answer: answer), body)
+}
+
+func withServer<T>(
+    configuration: HTTPServerConfiguration = local(), handler: Handler, _ body: (Int, HTTPServer) async throws -> T
+) async throws -> T {
+    let server = try HTTPServer(configuration, handler: handler, logger: Logger(label: "test"))
     let port = try await server.start()
     do {
         let result = try await body(port, server)
@@ -141,6 +147,19 @@ final class Client {
     }
 
     deinit { Glibc.close(fd) }
+
+    /// As if the machine had lost its power: the kernel drops what arrives before TCP sees it (a socket filter that
+    /// accepts no byte, socket(7) SO_ATTACH_FILTER), so no answer, no acknowledgement, no RST.
+    func vanish() throws {
+        // struct sock_filter: 16 bits code (BPF_RET | BPF_K), 8 + 8 bits jumps, 32 bits k.
+        let program: [UInt64] = [0x06]
+        let result = program.withUnsafeBytes { filter in
+            // struct sock_fprog: 16 bits length, pointer.
+            let head = [UInt64(1), UInt64(UInt(bitPattern: filter.baseAddress))]
+            return head.withUnsafeBytes { setsockopt(fd, SOL_SOCKET, 26, $0.baseAddress, socklen_t($0.count)) }
+        }
+        guard result == 0 else { throw SystemError("setsockopt", "SO_ATTACH_FILTER", Errno(errno)) }
+    }
 
     func timeout(_ option: Int32, milliseconds: Int) {
         var time = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)

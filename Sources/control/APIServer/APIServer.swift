@@ -100,4 +100,7 @@ public final class APIServer: HTTPHandler {
     public func handle(_ request: HTTPRequest) -> HTTPReply { front.handle(request) }
 
     public func forwards(path: String) -> Bool { HTTPFront.forwards(path) }
+
+    /// Who asks and whether they may is known by the head: nobody else makes the server read a large body.
+    public func screen(_ head: HTTPRequest) -> BodyScreening { front.screen(head) }
 }

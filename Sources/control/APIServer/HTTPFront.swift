@@ -75,7 +75,7 @@ struct HTTPFront: Sendable {
         }
     }
 
-    private func meter(
+    func meter(
         _ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?, holdsPlace: Bool
     ) -> RequestMeter {
         var isServed = false

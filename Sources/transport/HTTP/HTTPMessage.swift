@@ -94,16 +94,32 @@ public enum HTTPReply: Sendable {
     case forward(Forwarding)
 }
 
+/// What a handler says of a request whose body is still coming.
+public enum BodyScreening: Sendable {
+    /// This is the answer, whatever the body says: it is not read.
+    case refused(HTTPResponse)
+    /// Nobody knows who asks: the body counts towards the few bytes that all strangers together may make a server hold.
+    case stranger
+    /// The body counts towards what the others may.
+    case known
+    /// The body is read however many there are.
+    case exempt
+}
+
 /// Answers requests. Called on an event loop: it must not block and must not do more than microseconds of work.
 public protocol HTTPHandler: Sendable {
     func handle(_ request: HTTPRequest) -> HTTPReply
     /// Whether a request for this path with a body is to be handled as soon as its head is there, because `.forward` may
     /// be its reply. A body of any size may then pass. Asked for requests with bodies only.
     func forwards(path: String) -> Bool
+    /// Asked before a large body is gathered, with a request whose body is empty; `handle` is given the whole request
+    /// afterwards and must not rely on this one's having been asked.
+    func screen(_ head: HTTPRequest) -> BodyScreening
 }
 
 extension HTTPHandler {
     public func forwards(path: String) -> Bool { false }
+    public func screen(_ head: HTTPRequest) -> BodyScreening { .stranger }
 }
 
 /// The body of a streamed response. Any thread may write; writes of one thread keep their order.

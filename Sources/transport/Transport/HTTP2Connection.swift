@@ -45,30 +45,35 @@ final class HTTP2Connection: ChannelInboundHandler {
     private let idleTimeout: TimeAmount
     private var streams: [ObjectIdentifier: any Channel] = [:]
     private var context: ChannelHandlerContext?
-    private var timer: Scheduled<Void>?
+    /// Of the connection and all its streams.
+    let clock: DeadlineClock
+    private var deadline: Deadline?
     private var leaving = false
 
     /// - Parameters:
     ///   - requestTimeout: until the first request's head is there.
     ///   - idleTimeout: without a stream.
-    init(requestTimeout: TimeAmount, idleTimeout: TimeAmount) {
+    init(requestTimeout: TimeAmount, idleTimeout: TimeAmount, _ loop: any EventLoop) {
         self.requestTimeout = requestTimeout
         self.idleTimeout = idleTimeout
+        clock = DeadlineClock(loop)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        arm(requestTimeout, context)
+        deadline = clock.deadline { [unowned self] in if let context = self.context { leave(context) } }
+        deadline?.set(in: requestTimeout)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
+        deadline?.end()
+        deadline = nil
         self.context = nil
     }
 
     /// Takes a new stream in. On the loop.
     func add(_ stream: any Channel) {
-        timer?.cancel()
+        deadline?.clear()
         let id = ObjectIdentifier(stream)
         streams[id] = stream
         let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
@@ -79,16 +84,7 @@ final class HTTP2Connection: ChannelInboundHandler {
     private func remove(_ id: ObjectIdentifier) {
         streams[id] = nil
         guard streams.isEmpty, let context else { return }
-        if leaving { context.close(promise: nil) } else { arm(idleTimeout, context) }
-    }
-
-    private func arm(_ timeout: TimeAmount, _ context: ChannelHandlerContext) {
-        timer?.cancel()
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: timeout) {
-            let (connection, context) = bound.value
-            connection.leave(context)
-        }
+        if leaving { context.close(promise: nil) } else { deadline?.set(in: idleTimeout) }
     }
 
     private func leave(_ context: ChannelHandlerContext) {
@@ -107,13 +103,14 @@ final class HTTP2Connection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
+        deadline?.clear()
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // An error of one stream is that stream's; the state machine has reset it.
-        if error is NIOHTTP2Errors.StreamError { return }
+        // An error of one stream is that stream's; the state machine has reset it. A client whose body is refused may end
+        // it before its length.
+        if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.ContentLengthViolated { return }
         context.close(promise: nil)
     }
 }

@@ -41,16 +41,16 @@ extension HTTPConnection {
         intake = BodyIntake()
         pauseReading(context)
         answer(head, context)
-        if isReceiving { arm(configuration.idleTimeout, context) }
+        if isReceiving { arm(configuration.idleTimeout) }
     }
 
     func take(_ part: ByteBuffer, _ context: ChannelHandlerContext) {
-        arm(configuration.idleTimeout, context)
+        arm(configuration.idleTimeout)
         if let forward, forward.isOpen { forward.send(part) } else { intake?.waiting.append(part) }
     }
 
     func endIntake(_ context: ChannelHandlerContext) {
-        restTimer()
+        deadline?.clear()
         intake?.isEnded = true
         resumeReading(context)
         forward?.sendEnd()
@@ -119,7 +119,7 @@ extension HTTPConnection {
     /// - Returns: nil when the pipeline could not be changed; the connection is closed then.
     func becomeTunnel(_ fields: HTTP.HTTPHeaders, _ context: ChannelHandlerContext, _ end: TunnelEnd) -> Bool {
         state = .upgraded
-        stopTimer()
+        deadline?.clear()
         forward = nil
         let headers = NIOHTTP1.HTTPHeaders(fields.fields.map { ($0.name, $0.value) })
         context.write(

@@ -2,7 +2,10 @@
 // then, in HTTP/1.1, the next.
 //
 //      idle --head--> gathering --end--> answering --written, and the socket has room--> idle
-//                        |  body too large: 413, close
+//                        |  body too large: 413; who asks may not: 401, 403; too many bodies at a time: 429; close
+//
+// A body of more than `unscreenedLimit` is gathered only when the handler, shown the head, has nothing against it; all
+// bodies together are bounded by the server's `BodyBudget`.
 //
 // A body that the handler forwards is not gathered: the request is answered at its head (ForwardExchange).
 //
@@ -36,6 +39,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// How long a client whose body was refused may go on sending it. Closing at once would reset the connection, and
     /// the client would not see the answer.
     static let lingerTime = Duration.seconds(2)
+    /// Bytes of a body that are gathered before the handler is asked who sends it. Nearly all bodies are smaller, and
+    /// their requests are looked at once.
+    static let unscreenedLimit = 16 << 10
     /// How many answers may be given inside each other: the end of one answer hands out the next pipelined request.
     private static let nestingLimit = 16
 
@@ -54,10 +60,18 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Set while another server answers.
     var forward: ForwardExchange?
     private var body = ByteBuffer()
+    private var hold: BodyHold
+    /// The handler has nothing against the body that is being gathered.
+    private var isScreened = false
     private var sink: ChannelSink?
     private var nesting = 0
     private var work: Task<Void, Never>?
-    private var timer: ConnectionTimer?
+    /// That of an HTTP/2 connection is shared by its streams.
+    private var clock: DeadlineClock?
+    /// The connection is closed then.
+    var deadline: Deadline?
+    /// The deadline is that of a request that has begun, or of the first one.
+    private var isArriving = false
     /// What is left of a large answer, and whether the connection goes on behind it.
     private var sending: (body: BodyWriter, keepAlive: Bool)?
     private(set) var closing = false
@@ -66,27 +80,35 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Bytes of that rest.
     private var dropped = 0
 
+    /// - Parameter clock: of the HTTP/2 connection that this is a stream of.
     init(
-        handler: any HTTPHandler, wire: HTTPWire?, configuration: HTTPServerConfiguration, secure: Bool, logger: Logger
+        handler: any HTTPHandler, wire: HTTPWire?, clock: DeadlineClock? = nil, configuration: HTTPServerConfiguration,
+        budget: BodyBudget, secure: Bool, logger: Logger
     ) {
         self.handler = handler
         self.wire = wire
+        self.clock = clock
+        hold = BodyHold(budget)
         self.configuration = configuration
         self.secure = secure
         self.logger = logger
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { arm(configuration.requestTimeout, context) }
+        let channel = context.channel
+        deadline = (clock ?? DeadlineClock(context.eventLoop)).deadline { channel.close(promise: nil) }
+        wire?.onRead = { [unowned self] in if case .idle = state { expectRequest() } }
+        if context.channel.isActive { expectRequest() }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        arm(configuration.requestTimeout, context)
+        expectRequest()
         context.fireChannelActive()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
+        deadline?.clear()
+        hold.release()
         work?.cancel()
         sink?.stop()
         sink = nil
@@ -97,7 +119,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
+        wire?.onRead = nil
+        deadline?.end()
+        deadline = nil
+        hold.release()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -105,7 +130,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         if error is HTTPParserError, sink == nil, sending == nil {
             // The answer is written; closed at once, the client's unread bytes would reset it away.
             state = .refusing
-            arm(Self.lingerTime, context)
+            arm(Self.lingerTime)
             return
         }
         context.close(promise: nil)
@@ -127,51 +152,35 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Ends an endless answer (a watch, a followed log) because the server stops. A client that does not read what is
     /// still on its way is cut.
     private func end(_ sink: ChannelSink, _ context: ChannelHandlerContext) {
-        arm(Self.lingerTime, context)
+        arm(Self.lingerTime)
         sink.finish()
     }
 
-    /// Closes the connection unless re-armed or rested within `timeout`.
-    func arm(_ timeout: Duration, _ context: ChannelHandlerContext) {
-        if let timer { return timer.arm(TimeAmount(timeout)) }
-        let channel = context.channel
-        let timer = ConnectionTimer(context.eventLoop, grain: TimeAmount(configuration.requestTimeout)) {
-            channel.close(promise: nil)
-        }
-        self.timer = timer
-        timer.arm(TimeAmount(timeout))
+    /// Closes the connection unless armed anew or the deadline is cleared within `timeout`.
+    func arm(_ timeout: Duration) { deadline?.set(in: TimeAmount(timeout)) }
+
+    /// The first byte of a request is there: the rest has `requestTimeout`.
+    private func expectRequest() {
+        guard !isArriving else { return }
+        isArriving = true
+        arm(configuration.requestTimeout)
     }
-
-    func stopTimer() { timer?.cancel() }
-
-    func restTimer() { timer?.rest() }
 
     // MARK: - The request
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (unwrapInboundIn(data), state) {
         case (.head(let head), .idle):
-            arm(configuration.requestTimeout, context)
+            expectRequest()
             if isHandedOn(head) {
                 handOn(head, context)
                 return
             }
-            let length = head.headers.first(name: "content-length").flatMap(Int.init)
-            if let length, length > configuration.bodyLimit {
-                refuse(head, context)
-                return
-            }
-            welcomeBody(head, context)
-            body = ByteBuffer()
-            state = .gathering(head)
+            begin(head, context)
         case (.body(var part), .gathering(let head)):
-            guard body.readableBytes + part.readableBytes <= configuration.bodyLimit else {
-                refuse(head, context)
-                return
-            }
-            body.writeBuffer(&part)
+            gather(&part, head, context)
         case (.end, .gathering(let head)):
-            timer?.rest()
+            deadline?.clear()
             answer(head, context)
         case (.body(let part), .answering) where intake != nil: take(part, context)
         case (.end, .answering) where intake != nil: endIntake(context)
@@ -180,27 +189,87 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             dropped += part.readableBytes
             if dropped > configuration.bodyLimit { cut(context) }
         case (.end, .refusing) where lingering:
-            context.close(promise: nil)
+            // A stream is over when both sides have ended it; closed here, it might be before its answer is out.
+            if wire != nil { context.close(promise: nil) }
         default:
             // The rest of a body that was refused, or bytes after the end: nothing to do with them.
             break
         }
     }
 
-    /// Tells a client that waits for it to send its body (RFC 9110, 10.1.1).
+    /// The client waits for a word before it sends the body (RFC 9110, 10.1.1).
+    private func asksFirst(_ head: HTTPRequestHead) -> Bool {
+        wire != nil && head.headers["expect"].contains { $0.lowercased() == "100-continue" }
+    }
+
     func welcomeBody(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        guard wire != nil, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) else { return }
+        guard asksFirst(head) else { return }
         context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
     }
 
-    func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        body = ByteBuffer()
+        request = nil
+        isScreened = false
+        state = .gathering(head)
+        let length = head.headers.first(name: "content-length").flatMap(Int.init) ?? 0
+        guard length <= configuration.bodyLimit else { return refuse(tooLarge, head, context) }
+        if asksFirst(head) || length > Self.unscreenedLimit {
+            guard screen(head, context) else { return }
+        }
+        welcomeBody(head, context)
+    }
+
+    private func gather(_ part: inout ByteBuffer, _ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        let count = part.readableBytes
+        let total = body.readableBytes + count
+        guard total <= configuration.bodyLimit else { return refuse(tooLarge, head, context) }
+        // Of small bodies strangers' and others' are told apart only when there is no room for both.
+        var isHeld = (isScreened || total <= Self.unscreenedLimit) && hold.take(count)
+        if !isHeld, !isScreened {
+            guard screen(head, context) else { return }
+            isHeld = hold.take(count)
+        }
+        guard isHeld else { return refuse(tooBusy, head, context) }
+        body.writeBuffer(&part)
+    }
+
+    /// Shows the handler the head of a request whose body is still coming. False when that was its end.
+    private func screen(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) -> Bool {
+        let request = makeRequest(head, context)
+        self.request = request
+        let account: BodyBudget.Account
+        switch handler.screen(request) {
+        case .refused(let response):
+            refuse(response, head, context)
+            return false
+        case .stranger: account = .strangers
+        case .known: account = .known
+        case .exempt: account = .exempt
+        }
+        isScreened = true
+        guard hold.move(to: account) else {
+            refuse(tooBusy, head, context)
+            return false
+        }
+        return true
+    }
+
+    /// The request without its body.
+    private func makeRequest(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) -> HTTPRequest {
         let target = HTTPTarget.parse(head.uri)
         var request = HTTPRequest(method: head.method.rawValue, path: target.path)
         request.query = target.query
         request.headers = HTTPHeaders(head.headers.map { ($0.name, $0.value) })
+        request.peer = currentPeer(context)
+        return request
+    }
+
+    func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        var request = self.request ?? makeRequest(head, context)
         request.body = Array(body.readableBytesView)
         body = ByteBuffer()
-        request.peer = currentPeer(context)
+        hold.release()
         self.head = head
         self.request = request
         // After a request to upgrade the decoder stops: the connection is of no use for another request.
@@ -240,15 +309,24 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         return peer
     }
 
-    /// 413 in the shape of the API's own errors, then the end: the rest of the body is dropped.
-    private func refuse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    private var tooLarge: HTTPResponse {
+        Refusal.response(
+            413, "RequestEntityTooLarge", "Request entity too large: limit is \(configuration.bodyLimit)")
+    }
+
+    private var tooBusy: HTTPResponse {
+        var response = Refusal.response(
+            429, "TooManyRequests", "too many request bodies are under way, please try again later")
+        response.headers["Retry-After"] = "1"
+        return response
+    }
+
+    /// An answer before the end of the request, then the end of the connection: the rest of the body is dropped.
+    private func refuse(_ response: HTTPResponse, _ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         state = .refusing
         self.head = head
         body = ByteBuffer()
-        let text = Refusal.status(
-            413, "RequestEntityTooLarge", "Request entity too large: limit is \(configuration.bodyLimit)")
-        var response = HTTPResponse(status: 413, bytes: Array(text.utf8))
-        response.headers["Content-Type"] = "application/json"
+        hold.release()
         lingering = true
         write(response, keepAlive: false, context)
     }
@@ -265,9 +343,17 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         switch reply {
         case .response(let response):
             if let request, Gzip.isWanted(response, request) {
-                // Milliseconds: not on the event loop.
                 self.request = nil
-                return perform(.deferred { .response(Gzip.compressed(response)) }, context)
+                let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+                let (loop, channel) = (context.eventLoop, context.channel)
+                let isTaken = Compressor.shared.compress(response, while: { channel.isActive }) { smaller in
+                    loop.execute {
+                        let (connection, context) = bound.value
+                        guard context.channel.isActive else { return }
+                        connection.perform(.response(smaller), context)
+                    }
+                }
+                if isTaken { return }
             }
             var keepAlive = false
             if case .answering(let keep) = state { keepAlive = keep && !closing }
@@ -331,12 +417,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         // Writing may make the socket writable, and then this method has finished the answer inside of itself.
         guard let (body, keepAlive) = sending else { return }
         guard body.remaining == 0 else {
-            arm(configuration.idleTimeout, context)
+            arm(configuration.idleTimeout)
             return
         }
         guard context.channel.isWritable || !keepAlive else {
             context.flush()
-            arm(configuration.idleTimeout, context)
+            arm(configuration.idleTimeout)
             return
         }
         sending = nil
@@ -362,14 +448,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         intake = nil
         if keepAlive {
             state = .idle
-            arm(configuration.idleTimeout, context)
+            isArriving = false
+            arm(configuration.idleTimeout)
             nesting += 1
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
             nesting -= 1
         } else {
             state = .refusing
             let lingers = lingering
-            arm(lingers ? Self.lingerTime : configuration.idleTimeout, context)
+            arm(lingers ? Self.lingerTime : configuration.idleTimeout)
             let isStream = wire == nil
             context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
                 // A stream whose request was complete is over with this.

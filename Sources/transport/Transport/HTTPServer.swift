@@ -5,8 +5,9 @@
 //                             └─ h2 ------> streams --------------------────┘
 //
 // A connection is closed when it sends no complete request within `requestTimeout` (slow-loris), when it idles
-// longer than `idleTimeout`, or when a body is larger than `bodyLimit` (after a 413). The certificate can be replaced
-// at any time; connections that are open keep the one they have.
+// longer than `idleTimeout`, when its peer has vanished (`keepalive`), or when a body is larger than `bodyLimit` (after a
+// 413) or one too many (429). The certificate can be replaced at any time; connections that are open keep the one they
+// have.
 
 public import HTTP
 public import Logging
@@ -43,6 +44,13 @@ public struct HTTPServerConfiguration: Sendable {
     public var requestTimeout = Duration.seconds(30)
     /// Between requests, and of a client that does not read its answer.
     public var idleTimeout = Duration.seconds(300)
+    /// Bytes of bodies that are gathered at a time: of requests whose sender nobody knows, and of the others. Above
+    /// that: 429.
+    public var strangerBodiesLimit = 8 << 20
+    public var knownBodiesLimit = 64 << 20
+    /// A peer that has not been heard of for so many seconds is asked for a sign of life (TCP keepalive), then every so
+    /// many seconds again; after so many questions without an answer the connection is closed.
+    public var keepalive = (idle: 30, interval: 10, count: 3)
     /// Bytes of one header field or of the request target, of a whole head, and the number of fields: else 431.
     public var headerFieldLimit = 64 << 10
     public var headLimit = 256 << 10
@@ -84,6 +92,7 @@ public final class HTTPServer: Sendable {
     private let tls: Mutex<NIOSSLContext?>
     private let listener = Mutex<(any Channel)?>(nil)
     private let connections = ConnectionSet()
+    private let budget: BodyBudget
 
     public init(
         _ configuration: HTTPServerConfiguration, handler: any HTTPHandler, logger: Logger
@@ -91,6 +100,8 @@ public final class HTTPServer: Sendable {
         self.configuration = configuration
         self.handler = handler
         self.logger = logger
+        budget = BodyBudget(
+            strangerLimit: configuration.strangerBodiesLimit, knownLimit: configuration.knownBodiesLimit)
         tls = Mutex(try configuration.tls.map { tls throws(TransportError) in try Self.context(tls) })
         group = MultiThreadedEventLoopGroup.singleton
     }
@@ -120,9 +131,16 @@ public final class HTTPServer: Sendable {
         tls.withLock { $0 = context }
     }
 
+    /// Open connections.
+    var connectionCount: Int { connections.count }
+
+    /// Bytes of bodies that are being gathered.
+    var heldBodies: (strangers: Int, known: Int) { budget.held }
+
     /// Listens; returns the port.
     public func start() async throws(TransportError) -> Int {
         let (address, port) = (configuration.address, configuration.port)
+        let keepalive = configuration.keepalive
         do {
             let channel = try await ServerBootstrap(group: group)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -132,9 +150,9 @@ public final class HTTPServer: Sendable {
                 // A client that has vanished (a laptop asleep during `logs -f`) is noticed after a minute; one that
                 // something was sent to meanwhile, by VanishedClients.
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
-                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
-                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 10)
-                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: keepalive.idle)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: keepalive.interval)
+                .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: keepalive.count)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
                 }
@@ -189,12 +207,15 @@ public final class HTTPServer: Sendable {
             fieldCount: configuration.headerFieldCount)
         try wire.add(to: pipeline)
         try pipeline.addHandler(
-            HTTPConnection(handler: handler, wire: wire, configuration: configuration, secure: secure, logger: logger))
+            HTTPConnection(
+                handler: handler, wire: wire, configuration: configuration, budget: budget, secure: secure,
+                logger: logger))
     }
 
     private func addHTTP2(_ channel: any Channel) throws {
         let connection = HTTP2Connection(
-            requestTimeout: TimeAmount(configuration.requestTimeout), idleTimeout: TimeAmount(configuration.idleTimeout))
+            requestTimeout: TimeAmount(configuration.requestTimeout), idleTimeout: TimeAmount(configuration.idleTimeout),
+            channel.eventLoop)
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         let pipeline = channel.pipeline.syncOperations
         _ = try pipeline.configureHTTP2Pipeline(
@@ -206,8 +227,8 @@ public final class HTTPServer: Sendable {
                 try pipeline.addHandlers([
                     HTTP2FramePayloadToHTTP1ServerCodec(),
                     HTTPConnection(
-                        handler: self.handler, wire: nil, configuration: self.configuration, secure: true,
-                        logger: self.logger),
+                        handler: self.handler, wire: nil, clock: bound.value.clock, configuration: self.configuration,
+                        budget: self.budget, secure: true, logger: self.logger),
                 ])
                 bound.value.add(stream)
             }

@@ -7,6 +7,7 @@
 // call here, two reads at the client) of each write, and an answer is a head and a body. A chunk of an endless answer
 // passes by it as one buffer; through the encoder it would be three.
 
+import HTTP
 import NIOCore
 import NIOHTTP1
 
@@ -26,6 +27,12 @@ final class HTTPWire {
         limits.maxHeaderFieldCount = fieldCount
         decoder = ByteToMessageHandler(
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits))
+    }
+
+    /// Called when bytes have come, before they are looked at. On the loop.
+    var onRead: (() -> Void)? {
+        get { gate.onRead }
+        set { gate.onRead = newValue }
     }
 
     func add(to pipeline: ChannelPipeline.SynchronousOperations) throws {
@@ -50,8 +57,9 @@ final class HTTPWire {
     }
 }
 
-/// A place in the pipeline to write from, and where small writes are put together.
-private final class RecordGate: ChannelOutboundHandler, RemovableChannelHandler {
+/// A place in the pipeline to write from, to see that something was read, and where small writes are put together.
+private final class RecordGate: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = IOData
     typealias OutboundOut = ByteBuffer
 
@@ -62,12 +70,18 @@ private final class RecordGate: ChannelOutboundHandler, RemovableChannelHandler 
     private var context: ChannelHandlerContext?
     /// Written and not yet passed on.
     private var gathered = ByteBuffer()
+    var onRead: (() -> Void)?
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         passOn(context)
         self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        onRead?()
+        context.fireChannelRead(data)
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -139,6 +153,13 @@ private final class ParserErrors: ChannelDuplexHandler, RemovableChannelHandler 
 
 /// What Transport itself refuses, in the shape of the API's own errors.
 enum Refusal {
+    /// - Parameter message: plain text without quotes and backslashes.
+    static func response(_ code: Int, _ reason: String, _ message: String) -> HTTPResponse {
+        HTTPResponse(
+            status: code, headers: ["Content-Type": "application/json"],
+            bytes: Array(status(code, reason, message).utf8))
+    }
+
     /// - Parameter message: plain text without quotes and backslashes.
     static func status(_ code: Int, _ reason: String, _ message: String) -> String {
         """

@@ -56,7 +56,7 @@ extension HTTPConnection {
         _ start: @escaping @Sendable (any WebSocketConnection) async -> Void, _ context: ChannelHandlerContext
     ) {
         state = .upgraded
-        stopTimer()
+        deadline?.clear()
         context.write(
             wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
             promise: nil)

@@ -1,0 +1,25 @@
+// What is known of a request before its body is there: whether its sender may ask at all, and whose bytes the body is.
+// `handle` looks again when the body has come: rights may have changed, and small bodies come without this look.
+
+internal import HTTP
+internal import Objects
+
+extension HTTPFront {
+    func screen(_ request: HTTPRequest) -> BodyScreening {
+        let target = RequestInfo.target(request.path)
+        let query = Query(request.query)
+        var verb: Verb?
+        if case .resource(let path) = target {
+            verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
+        }
+        do throws(APIStatus) {
+            let user = try access.enter(request, target, verb, query)
+            if user.isMaster { return .exempt }
+            return user.groups.contains(UserInfo.unauthenticated) ? .stranger : .known
+        } catch {
+            let response = Responses.failure(error)
+            _ = meter(request, target, nil, holdsPlace: false).finish(.response(response))
+            return .refused(response)
+        }
+    }
+}

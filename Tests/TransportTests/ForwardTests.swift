@@ -164,6 +164,7 @@ extension TransportTests {
                 }
                 var behind = try tls([.dns("elsewhere.example")])
                 behind.bodyLimit = 64 << 20
+                behind.strangerBodiesLimit = 64 << 20
                 try await withServer(configuration: behind, Self.back) { back, _ in
                     let front = try tls([.address(IPAddress("127.0.0.1")!)])
                     try await withFront(to: back, isSecure: true, front) { port in

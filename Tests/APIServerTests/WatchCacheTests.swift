@@ -29,8 +29,8 @@ import Testing
                 "metadata": ["name": .string(name), "namespace": "default", "resourceVersion": "0"],
                 "data": ["a": .string(String(repeating: "a", count: bytes))],
             ]
-            let (prefix, suffix) = tree.encodeSplit(at: ["metadata", "resourceVersion"])!
-            return EncodedObject(prefix: prefix, suffix: suffix)
+            let (bytes, cut) = tree.encodeCut(at: ["metadata", "resourceVersion"])!
+            return EncodedObject(bytes: bytes, cut: cut)
         }
 
         /// Writes an object, or removes it.

@@ -158,14 +158,14 @@ import Testing
         let value: JSON = [
             "metadata": ["name": "a", "resourceVersion": "12", "uid": "u"], "z": ["resourceVersion": "9"],
         ]
-        let (prefix, suffix) = try #require(value.encodeSplit(at: ["metadata", "resourceVersion"]))
-        #expect(String(decoding: prefix, as: UTF8.self) == #"{"metadata":{"name":"a","resourceVersion":""#)
-        #expect(String(decoding: suffix, as: UTF8.self) == #"","uid":"u"},"z":{"resourceVersion":"9"}}"#)
-        #expect(try JSON.parse(prefix + Array("12".utf8) + suffix) == value)
+        let (bytes, cut) = try #require(value.encodeCut(at: ["metadata", "resourceVersion"]))
+        #expect(String(decoding: bytes[..<cut], as: UTF8.self) == #"{"metadata":{"name":"a","resourceVersion":""#)
+        #expect(String(decoding: bytes[cut...], as: UTF8.self) == #"","uid":"u"},"z":{"resourceVersion":"9"}}"#)
+        #expect(try JSON.parse(bytes[..<cut] + Array("12".utf8) + bytes[cut...]) == value)
         let without: JSON = ["kind": "X"]
-        let made = try #require(without.encodeSplit(at: ["metadata", "resourceVersion"]))
+        let made = try #require(without.encodeCut(at: ["metadata", "resourceVersion"]))
         #expect(
-            try JSON.parse(made.prefix + Array("7".utf8) + made.suffix)
+            try JSON.parse(made.bytes[..<made.cut] + Array("7".utf8) + made.bytes[made.cut...])
                 == ["kind": "X", "metadata": ["resourceVersion": "7"]])
     }
 

@@ -105,7 +105,7 @@ private func judge(_ points: [Point]) -> [Row] {
 private enum PodBody {
     /// No scheduler and no kubelet takes it: the name of its scheduler is nobody's.
     static let spec: String = {
-        let variables = (0..<13).map {
+        let variables = (0..<8).map {
             "{\"name\":\"SETTING_\($0)\",\"value\":\"\(String(repeating: "v", count: 60))\"}"
         }.joined(separator: ",")
         return """

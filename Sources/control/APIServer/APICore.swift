@@ -189,10 +189,10 @@ final class APICore: Sendable {
         // Another view of a stored kind (events.k8s.io) is stored in that kind's shape; the answer is encoded apart.
         let isView = declaration.storage != declaration.id
         let stored = isView ? declaration.strategy.toStorage(tree) : tree
-        guard let (prefix, suffix) = stored.encodeSplit(at: ["metadata", "resourceVersion"]) else {
+        guard let (bytes, cut) = stored.encodeCut(at: ["metadata", "resourceVersion"]) else {
             fatalError("an object without metadata reached the store: \(declaration.id) \(key)")
         }
-        let value = EncodedObject(prefix: prefix, suffix: suffix)
+        let value = EncodedObject(bytes: bytes, cut: cut)
         let storeKey = storeKey(declaration, key)
         let durability: Durability =
             switch declaration.durability {
@@ -288,7 +288,7 @@ struct Stored: Sendable {
 
     var pieces: [ArraySlice<UInt8>] {
         isUnstored
-            ? [value.prefix[...]] : [value.prefix[...], Array(String(revision).utf8)[...], value.suffix[...]]
+            ? [value.prefix] : [value.prefix, Array(String(revision).utf8)[...], value.suffix]
     }
 }
 

@@ -141,9 +141,9 @@ extension ListPage {
         let comma: ArraySlice<UInt8> = [0x2c]
         for (index, object) in objects.enumerated() {
             if index > 0 { pieces.append(comma) }
-            pieces.append(object.value.prefix[...])
+            pieces.append(object.value.prefix)
             pieces.append(Array(String(object.revision).utf8)[...])
-            pieces.append(object.value.suffix[...])
+            pieces.append(object.value.suffix)
         }
         pieces.append([0x5d, 0x7d])
         return pieces

@@ -32,7 +32,7 @@ struct ObjectViews: Sendable {
 
     /// The object's bytes as pieces, sharing the store's buffers.
     static func pieces(_ object: CachedObject, revision: UInt64) -> [ArraySlice<UInt8>] {
-        [object.value.prefix[...], Array(String(revision).utf8)[...], object.value.suffix[...]]
+        [object.value.prefix, Array(String(revision).utf8)[...], object.value.suffix]
     }
 
     static func metadata(_ tree: JSON) -> JSON {

@@ -94,9 +94,9 @@ final class WatchCache: Sendable {
         var value = value
         var tree = tree
         if let custom = declaration.custom, custom.refresh(&tree),
-            let (prefix, suffix) = tree.encodeSplit(at: ["metadata", "resourceVersion"])
+            let (bytes, cut) = tree.encodeCut(at: ["metadata", "resourceVersion"])
         {
-            value = EncodedObject(prefix: prefix, suffix: suffix)
+            value = EncodedObject(bytes: bytes, cut: cut)
         }
         return CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
     }

@@ -58,8 +58,8 @@ public struct BackupWriter {
                 payload.append(number)
             }
             for text in [key.resource, key.namespace, key.name] { payload.append(Array(text.utf8)) }
-            payload.append(entry.value.prefix)
-            payload.append(entry.value.suffix)
+            payload.append(Array(entry.value.prefix))
+            payload.append(Array(entry.value.suffix))
         }
     }
 

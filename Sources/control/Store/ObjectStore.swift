@@ -35,22 +35,30 @@ public struct StoreKey: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
 }
 
-/// An object's JSON around the digits of metadata.resourceVersion (the quotes belong to prefix and suffix).
+/// An object's JSON around the digits of metadata.resourceVersion (the quotes belong to prefix and suffix). One buffer:
+/// a second one would cost every object of the cluster another header.
 public struct EncodedObject: Hashable, Sendable {
-    public let prefix: [UInt8]
-    public let suffix: [UInt8]
+    private let bytes: [UInt8]
+    private let cut: Int
 
-    public init(prefix: [UInt8], suffix: [UInt8]) {
-        self.prefix = prefix
-        self.suffix = suffix
+    /// - Parameter cut: where in `bytes` the digits belong, 0...bytes.count.
+    public init(bytes: [UInt8], cut: Int) {
+        precondition(cut >= 0 && cut <= bytes.count)
+        self.bytes = bytes
+        self.cut = cut
     }
 
+    public init(prefix: [UInt8], suffix: [UInt8]) { self.init(bytes: prefix + suffix, cut: prefix.count) }
+
+    public var prefix: ArraySlice<UInt8> { bytes[..<cut] }
+    public var suffix: ArraySlice<UInt8> { bytes[cut...] }
+
     /// Bytes without the revision's digits.
-    public var count: Int { prefix.count + suffix.count }
+    public var count: Int { bytes.count }
 
     /// The whole object as clients see it at that revision.
     public func joined(_ revision: UInt64) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: prefix.count + suffix.count + 20) { buffer, count in
+        [UInt8](unsafeUninitializedCapacity: bytes.count + 20) { buffer, count in
             count = buffer[count...].initialize(fromContentsOf: prefix)
             withDigits(of: revision) { count = buffer[count...].initialize(fromContentsOf: $0) }
             count = buffer[count...].initialize(fromContentsOf: suffix)

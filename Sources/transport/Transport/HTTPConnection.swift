@@ -133,17 +133,17 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             arm(Self.lingerTime)
             return
         }
-        context.close(promise: nil)
+        close(context)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is CloseWhenIdle {
             closing = true
-            if let sink { end(sink, context) } else if case .idle = state { context.close(promise: nil) }
+            if let sink { end(sink, context) } else if case .idle = state { close(context) }
             return
         }
         if let event = event as? ChannelEvent, event == .inputClosed, case .idle = state {
-            context.close(promise: nil)
+            close(context)
             return
         }
         context.fireUserInboundEventTriggered(event)
@@ -154,6 +154,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func end(_ sink: ChannelSink, _ context: ChannelHandlerContext) {
         arm(Self.lingerTime)
         sink.finish()
+    }
+
+    /// Answers of this turn may still wait to be sent (AnswerFlusher).
+    private func close(_ context: ChannelHandlerContext) {
+        context.flush()
+        context.close(promise: nil)
     }
 
     /// Closes the connection unless armed anew or the deadline is cleared within `timeout`.
@@ -190,7 +196,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             if dropped > configuration.bodyLimit { cut(context) }
         case (.end, .refusing) where lingering:
             // A stream is over when both sides have ended it; closed here, it might be before its answer is out.
-            if wire != nil { context.close(promise: nil) }
+            if wire != nil { close(context) }
         default:
             // The rest of a body that was refused, or bytes after the end: nothing to do with them.
             break
@@ -451,7 +457,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             isArriving = false
             arm(configuration.idleTimeout)
             nesting += 1
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            if wire != nil {
+                AnswerFlusher.of(context.eventLoop).add(channel)
+                context.write(wrapOutboundOut(.end(nil)), promise: nil)
+            } else {
+                context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            }
             nesting -= 1
         } else {
             state = .refusing

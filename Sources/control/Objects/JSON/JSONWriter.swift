@@ -39,17 +39,18 @@ extension JSON {
     /// Appends a string with its quotes, escaped.
     public static func encode(_ text: String, into bytes: inout [UInt8]) { JSONWriter.write(text, &bytes) }
 
-    /// The encoding in two halves, between which the content of the string at the path is missing: its quotes end the
-    /// first half and begin the second. The API server stores objects this way, without their resourceVersion. A
-    /// missing or different value is written as a string; a path through something else than objects gives nil.
-    public func encodeSplit(at path: [String]) -> (prefix: [UInt8], suffix: [UInt8])? {
+    /// The encoding without the content of the string at the path, and the place where it is missing: between the
+    /// string's quotes. The API server stores objects this way, without their resourceVersion. A missing or different
+    /// value is written as a string; a path through something else than objects gives nil.
+    public func encodeCut(at path: [String]) -> (bytes: [UInt8], cut: Int)? {
         var cut = self
         cut.set(path, to: .string(""))
         guard cut.at(path) != nil else { return nil }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(512)
         guard let middle = cut.encode(into: &bytes, noting: path[...]) else { return nil }
-        return (Array(bytes[..<middle]), Array(bytes[middle...]))
+        // A copy of the right size: what is kept for long should not keep the room that writing took.
+        return (Array(bytes[...]), middle)
     }
 
     /// Appends the encoding and says behind which byte the opening quote of the string at the path is.

@@ -20,8 +20,8 @@ extension Targets {
         let settled = again.encode()
         hold((try? JSON.parse(settled))?.encode() == settled, "JSON is never written the same twice")
         // As the store keeps it: everything but the version's text.
-        if value.object != nil, let split = value.encodeSplit(at: ["metadata", "resourceVersion"]) {
-            guard let joined = try? JSON.parse(split.0 + Array("7".utf8) + split.1) else {
+        if value.object != nil, let (bytes, cut) = value.encodeCut(at: ["metadata", "resourceVersion"]) {
+            guard let joined = try? JSON.parse(Array(bytes[..<cut]) + Array("7".utf8) + bytes[cut...]) else {
                 fatalError("broken: an object cut at its version does not parse")
             }
             hold(joined.at("metadata", "resourceVersion") == "7", "the version is elsewhere")

@@ -347,7 +347,7 @@ extension TransportTests {
 }
 
 /// A server of plain sockets: answers one connection as a test says, then closes it.
-private final class Back: Sendable {
+final class Back: Sendable {
     let port: Int
 
     init(_ answer: @escaping @Sendable (Client) throws -> Void) throws {

@@ -32,7 +32,9 @@ final class ForwardExchange {
     private let upgrade: String?
     /// The body when it was complete before.
     private let gathered: [UInt8]
+    /// Holds this, too, until its channel is closed: let go of with `finish`.
     private var upstream: UpstreamHandler?
+    private(set) var isOpen = false
     private var output: ChannelSink.Output?
     /// The other server has agreed to the upgrade with this head.
     private var switching: HTTPResponseHead?
@@ -94,7 +96,7 @@ final class ForwardExchange {
                             try pipeline.addHandler(
                                 NIOSSLClientHandler(context: try Self.insecure.get(), serverHostname: nil))
                         }
-                        try UpstreamHandler(bound.value).add(to: pipeline)
+                        try bound.value.dialing().add(to: pipeline)
                     }
                 }
                 .connect(to: address)
@@ -110,11 +112,15 @@ final class ForwardExchange {
 
     // MARK: - To the server
 
-    var isOpen: Bool { upstream != nil }
+    private func dialing() -> UpstreamHandler {
+        let handler = UpstreamHandler(self)
+        upstream = handler
+        return handler
+    }
 
     func connected(_ handler: UpstreamHandler) {
         guard !isOver else { return handler.close() }
-        upstream = handler
+        isOpen = true
         handler.send(.head(request))
         if !gathered.isEmpty { handler.send(.body(.byteBuffer(ByteBuffer(bytes: gathered)))) }
         guard let intake = connection.intake else { return handler.send(.end(nil)) }
@@ -133,11 +139,14 @@ final class ForwardExchange {
 
     /// The client is read from while the server takes what comes.
     func serverRoomChanged() {
-        guard let upstream, connection.isReceiving, !isOver else { return }
+        guard let upstream, isOpen, connection.isReceiving else { return }
         if upstream.hasRoom { connection.resumeReading(context) } else { connection.pauseReading(context) }
     }
 
     // MARK: - To the client
+
+    /// The head of the answer is out.
+    var isAnswering: Bool { output != nil }
 
     func received(_ part: HTTPClientResponsePart) {
         guard !isOver else { return }
@@ -153,8 +162,7 @@ final class ForwardExchange {
             clientRoomChanged()
         case .end:
             if let switching { return join(switching) }
-            isOver = true
-            upstream?.close()
+            finish()
             output?.end()
         }
     }
@@ -168,6 +176,7 @@ final class ForwardExchange {
     private func join(_ head: HTTPResponseHead) {
         isOver = true
         guard let upstream else { return }
+        self.upstream = nil
         var fields = HTTP.HTTPHeaders(head.headers.map { ($0.name, $0.value) }).endToEnd
         fields = forwarding.answered(101, fields)
         fields["Connection"] = "Upgrade"
@@ -180,17 +189,19 @@ final class ForwardExchange {
 
     func fail(_ reason: String) {
         guard !isOver else { return }
-        isOver = true
-        upstream?.close()
+        finish()
         guard output == nil else { return context.close(promise: nil) }
         connection.forward = nil
         if context.channel.isActive { connection.perform(.response(forwarding.failed(reason)), context) }
     }
 
-    /// The client has gone.
-    func abandon() {
+    /// The client has gone, or has been answered otherwise.
+    func abandon() { finish() }
+
+    private func finish() {
         isOver = true
         upstream?.close()
+        upstream = nil
     }
 }
 
@@ -199,7 +210,7 @@ final class UpstreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart
 
-    private let exchange: ForwardExchange
+    private var exchange: ForwardExchange?
     private let encoder = HTTPRequestEncoder()
     private let decoder = ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes))
     private var context: ChannelHandlerContext?
@@ -211,7 +222,10 @@ final class UpstreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        exchange = nil
+    }
 
     var hasRoom: Bool { context?.channel.isWritable ?? false }
 
@@ -239,27 +253,27 @@ final class UpstreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        exchange.connected(self)
+        exchange?.connected(self)
         context.fireChannelActive()
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { exchange.received(unwrapInboundIn(data)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { exchange?.received(unwrapInboundIn(data)) }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        exchange.serverRoomChanged()
+        exchange?.serverRoomChanged()
         context.fireChannelWritabilityChanged()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        exchange.fail("EOF")
+        exchange?.fail("EOF")
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? IOError, error.errnoCode == ECONNRESET {
-            exchange.fail("read: connection reset by peer")
+            exchange?.fail("read: connection reset by peer")
         } else {
-            exchange.fail("\(error)")
+            exchange?.fail("\(error)")
         }
         context.close(promise: nil)
     }

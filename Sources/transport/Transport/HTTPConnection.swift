@@ -123,13 +123,21 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         deadline?.end()
         deadline = nil
         hold.release()
+        forward?.abandon()
+        forward = nil
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         logger.debug("connection failed", metadata: ["peer": "\(peer?.address ?? "?")", "error": "\(error)"])
-        if error is HTTPParserError, sink == nil, sending == nil {
+        let isBegun = sink != nil || sending != nil || forward?.isAnswering == true
+        // What another server still says is too late: either the refusal is the answer, or a part must not look whole.
+        forward?.abandon()
+        forward = nil
+        if error is HTTPParserError, !isBegun {
             // The answer is written; closed at once, the client's unread bytes would reset it away.
             state = .refusing
+            resumeReading(context)
+            intake = nil
             arm(Self.lingerTime)
             return
         }
@@ -346,6 +354,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     // MARK: - The reply
 
     func perform(_ reply: HTTPReply, _ context: ChannelHandlerContext) {
+        // A request whose body turned out to be none while the reply was made has been answered.
+        guard case .answering = state else { return }
         switch reply {
         case .response(let response):
             if let request, Gzip.isWanted(response, request) {

@@ -120,19 +120,34 @@ private final class ParserErrors: ChannelDuplexHandler, RemovableChannelHandler 
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private var isAnswering = false
+    /// The end of a request has not come yet.
+    private var isReceiving = false
+    /// That request, or the one whose answer is not over yet, has been answered: another answer would be taken for that
+    /// of a request the client has not sent.
+    private var isAnswered = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            isReceiving = true
+            isAnswered = false
+        case .body: break
+        case .end: isReceiving = false
+        }
+        context.fireChannelRead(data)
+    }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
-        case .head(let head): if head.status.code >= 200 || head.status == .switchingProtocols { isAnswering = true }
+        case .head(let head): if head.status.code >= 200 || head.status == .switchingProtocols { isAnswered = true }
         case .body: break
-        case .end: isAnswering = false
+        case .end: if !isReceiving { isAnswered = false }
         }
         context.write(data, promise: promise)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError, !isAnswering else { return context.fireErrorCaught(error) }
+        guard let error = error as? HTTPParserError, !isAnswered else { return context.fireErrorCaught(error) }
         let isOverflow = error == .headerOverflow
         let text = Refusal.status(
             isOverflow ? 431 : 400, isOverflow ? "RequestHeaderFieldsTooLarge" : "BadRequest",

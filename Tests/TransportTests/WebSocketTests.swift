@@ -198,6 +198,74 @@ extension TransportTests {
             }
         }
 
+        /// An empty message takes memory, too.
+        @Test func emptyMessagesHoldTheSender() async throws {
+            let go = Promise<Bool>()
+            // More than a turn of reading brings; all fit into the sockets' buffers.
+            let wanted = 100_000
+            try await withServer { _ in
+                .webSocket(subprotocol: "") { socket in
+                    _ = try? await go.get()
+                    var count = 0
+                    for await _ in socket.messages {
+                        count += 1
+                        if count == wanted { break }
+                    }
+                    try? await socket.send(Array("\(count)".utf8))
+                    for await _ in socket.messages {}
+                }
+            } _: { port, _ in
+                try await talk(port) { client in
+                    try client.send(Client.upgrade)
+                    #expect(try client.readHead().status == 101)
+                    try client.send(Array([[UInt8]](repeating: Client.frame(2, []), count: wanted).joined()))
+                    try client.sendFrame(9, [7])
+                    client.timeout(SO_RCVTIMEO, milliseconds: 3000)
+                    #expect(throws: SystemError.self, "all were read, though nobody takes them") {
+                        try client.readFrame()
+                    }
+                    client.timeout(SO_RCVTIMEO, milliseconds: 20_000)
+                    go.fulfil(true)
+                    let answers = [try client.readFrame(), try client.readFrame()]
+                    #expect(answers.first { $0.opcode == 2 }?.payload == Array("\(wanted)".utf8))
+                    #expect(answers.first { $0.opcode == 10 }?.payload == [7])
+                }
+            }
+        }
+
+        /// RFC 6455, 5.5.3: of several pings the newest may be answered alone.
+        @Test func pingsOfWhoDoesNotReadAreAnsweredOnce() async throws {
+            let size = 8 << 20
+            try await withServer { _ in
+                .webSocket(subprotocol: "") { socket in
+                    try? await socket.send([UInt8](repeating: 1, count: size))
+                    for await _ in socket.messages {}
+                }
+            } _: { port, _ in
+                try await talk(port) { client in
+                    try client.send(Client.upgrade)
+                    #expect(try client.readHead().status == 101)
+                    let pings: UInt16 = 20_000
+                    try client.send((1...pings).flatMap { Client.frame(9, [UInt8($0 >> 8), UInt8($0 & 255)]) })
+                    var (pongs, last) = (0, 0)
+                    var message = 0
+                    while last < pings || message == 0 {
+                        let frame = try client.readFrame()
+                        if frame.opcode == 2 {
+                            message = frame.payload.count
+                        } else {
+                            let number = frame.payload.reduce(0) { $0 << 8 | Int($1) }
+                            #expect(frame.opcode == 10 && number > last)
+                            last = number
+                            pongs += 1
+                        }
+                    }
+                    #expect(message == size)
+                    #expect(pongs < pings / 4)
+                }
+            }
+        }
+
         @Test func lostConnectionsEndTheMessages() async throws {
             let ended = Promise<Bool>()
             let started = Promise<Bool>()

@@ -1,7 +1,9 @@
 // A WebSocket (RFC 6455) as messages in and out.
 //
 // The socket is read only while fewer than `backlog` bytes wait to be taken, so a slow reader slows its sender down
-// instead of filling memory. Pings are answered here; a close is answered and ends `messages`.
+// instead of filling memory; nor is it read while the peer leaves more than a high-water mark of what it gets. Pings are
+// answered here, with one pong under way at a time: of those that came meanwhile the newest is answered (RFC 6455,
+// 5.5.3), so that a peer that pings and does not read costs one pong. A close is answered and ends `messages`.
 
 import HTTP
 import NIOCore
@@ -18,6 +20,9 @@ final class WebSocketHandler: ChannelInboundHandler {
     static let closeTime = TimeAmount.seconds(2)
 
     private let connection: MessageQueue
+    /// Payload of the newest ping, until it is answered.
+    private var ping: ByteBuffer?
+    private var pongIsUnderWay = false
 
     init(_ channel: any Channel) { connection = MessageQueue(channel) }
 
@@ -42,9 +47,17 @@ final class WebSocketHandler: ChannelInboundHandler {
         case .binary, .text:
             connection.push(Array(frame.unmaskedData.readableBytesView))
         case .ping:
-            context.writeAndFlush(
-                wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: frame.unmaskedData)), promise: nil)
+            let isFirst = ping == nil
+            ping = frame.unmaskedData
+            guard isFirst, !pongIsUnderWay else { break }
+            // Behind the other frames of this read: there may be thousands.
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            context.eventLoop.execute {
+                let (handler, context) = bound.value
+                handler.answerPing(context)
+            }
         case .connectionClose:
+            answerPing(context)
             // In this order: `finish` wakes whoever then closes from the other side.
             defer { connection.finish() }
             let channel = context.channel
@@ -60,8 +73,34 @@ final class WebSocketHandler: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if connection.wantsMore() { context.read() }
+        readOn(context)
         context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            answerPing(context)
+            readOn(context)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func readOn(_ context: ChannelHandlerContext) {
+        guard context.channel.isWritable, connection.wantsMore() else { return }
+        context.read()
+    }
+
+    private func answerPing(_ context: ChannelHandlerContext) {
+        guard let payload = ping, !pongIsUnderWay, context.channel.isWritable, !connection.isClosed else { return }
+        ping = nil
+        pongIsUnderWay = true
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: payload))).whenComplete { _ in
+            let (handler, context) = bound.value
+            handler.pongIsUnderWay = false
+            guard context.channel.isActive else { return }
+            handler.answerPing(context)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -131,9 +170,11 @@ final class ClientFrames: ChannelInboundHandler {
 /// The messages between the event loop and whoever serves the WebSocket.
 private final class MessageQueue: WebSocketConnection {
     private static let backlog = 256 << 10
+    /// Bytes that a message counts on top of its own: an empty one takes memory, too.
+    private static let overhead = 64
 
     private struct State {
-        var waiting: [[UInt8]] = []
+        var waiting = CircularBuffer<[UInt8]>()
         var bytes = 0
         var finished = false
         var closed = false
@@ -154,7 +195,7 @@ private final class MessageQueue: WebSocketConnection {
             }
             guard !state.finished else { return nil }
             state.waiting.append(message)
-            state.bytes += message.count
+            state.bytes += message.count + Self.overhead
             return nil
         }
         taker?.resume(returning: message)
@@ -177,6 +218,9 @@ private final class MessageQueue: WebSocketConnection {
         }
     }
 
+    /// The close frame is out.
+    var isClosed: Bool { state.withLock { $0.closed } }
+
     /// True for the first caller, who sends the close frame. On the loop only.
     func markClosed() -> Bool {
         state.withLock { state in
@@ -192,9 +236,8 @@ private final class MessageQueue: WebSocketConnection {
             await withCheckedContinuation { continuation in
                 enum Answer { case message([UInt8], resume: Bool), end, wait }
                 let answer: Answer = state.withLock { state in
-                    if !state.waiting.isEmpty {
-                        let message = state.waiting.removeFirst()
-                        state.bytes -= message.count
+                    if let message = state.waiting.popFirst() {
+                        state.bytes -= message.count + Self.overhead
                         let resume = state.paused && state.bytes < Self.backlog
                         if resume { state.paused = false }
                         return .message(message, resume: resume)

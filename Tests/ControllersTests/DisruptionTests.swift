@@ -57,6 +57,22 @@ import Testing
         #expect(condition?["reason"] == (allowed > 0 ? "SufficientPods" : "InsufficientPods"))
     }
 
+    /// Percentages and counts of custom resources are as large as their authors like.
+    @Test func countsEndWhereTheirFieldsDo() {
+        let most = Int64(Int32.max)
+        #expect(IntOrPercent.count("9223372036854775807%", of: 1, roundingUp: true) == most)
+        #expect(IntOrPercent.count("9223372036854775807%", of: .max, roundingUp: false) == most)
+        #expect(IntOrPercent.count(.int(.max), of: 1, roundingUp: true) == most)
+        #expect(WorkloadScales.sum(0, .max) == most)
+        #expect(WorkloadScales.sum(most, .max) == most)
+        #expect(WorkloadScales.sum(3, .min) == 3)
+        for spec in [["maxUnavailable": "50%"], ["minAvailable": "100%"], ["maxUnavailable": .int(.max)]] as [JSON] {
+            let budget = DisruptionBudget(budget: Self.budget(spec), pods: Self.pods(ready: 2))
+            let counts = budget.counts(scale: most)
+            #expect(counts.expected == most && (0...most).contains(counts.healthy))
+        }
+    }
+
     @Test func evictedPodsDoNotCountUntilTheyAreOverdue() {
         let disrupted: JSON = [
             "p0": "2026-01-01T00:09:00Z", "p1": "2026-01-01T00:07:00Z", "p3": "2026-01-01T00:09:59Z",

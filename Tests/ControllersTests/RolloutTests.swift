@@ -45,6 +45,30 @@ import Testing
         #expect(rollout.newRevision == 2)
     }
 
+    /// What validation lets through: any surge, any percentage.
+    @Test(arguments: [.int(.max), "9223372036854775807%", "101%"] as [JSON])
+    func aSurgeIsNeverMoreThanASetCanHave(_ surge: JSON) {
+        for replicas in [1, 3, Int64(Int32.max)] {
+            let rollout = Rollout(
+                deployment: Self.deployment(replicas: replicas, surge: surge, unavailable: "100%"),
+                replicaSets: [Self.set("a", "v1", size: 3, available: 3)])
+            #expect(rollout.bounds.unavailable == replicas)
+            #expect((0...Int64(Int32.max)).contains(replicas + rollout.bounds.surge))
+            let first = rollout.makeReplicaSet(hash: "abc", revision: "2").at("spec", "replicas")?.int
+            #expect((0...replicas).contains(first ?? -1))
+        }
+        // What no set can have above its replicas is taken from below.
+        let largest = Rollout(
+            deployment: Self.deployment(replicas: Int64(Int32.max), surge: surge, unavailable: 0), replicaSets: [])
+        #expect(largest.bounds == (0, 1))
+    }
+
+    @Test func aRevisionMayBeTheLast() {
+        var old = Self.set("a", "v1", size: 3, available: 3)
+        old.set("metadata", "annotations", Rollout.revisionKey, to: "9223372036854775807")
+        #expect(Rollout(deployment: Self.deployment(replicas: 3), replicaSets: [old]).newRevision == .max)
+    }
+
     @Test func aNewSetStartsWithinTheSurge() {
         let rollout = Rollout(
             deployment: Self.deployment(replicas: 3), replicaSets: [Self.set("a", "v1", size: 3, available: 3)])

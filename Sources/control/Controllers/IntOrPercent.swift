@@ -3,11 +3,13 @@
 import Objects
 
 enum IntOrPercent {
-    /// The count it stands for, out of `total`. What is neither counts 0: validation has refused it.
+    /// The count it stands for, out of `total`; at most what an int32 field holds, for validation bounds only some
+    /// percentages. What is neither counts 0: validation has refused it.
     static func count(_ value: JSON, of total: Int64, roundingUp: Bool) -> Int64 {
-        if let number = value.int { return number }
+        if let number = value.int { return Int64(Int32(clamping: number)) }
         guard let percent = percent(value) else { return 0 }
-        return (total * percent + (roundingUp ? 99 : 0)) / 100
+        let hundredths = Int128(total) * Int128(percent) + (roundingUp ? 99 : 0)
+        return Int64(Int32(clamping: hundredths / 100))
     }
 
     static func percent(_ value: JSON) -> Int64? {

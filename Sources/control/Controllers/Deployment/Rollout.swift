@@ -5,6 +5,7 @@
 // available ones.
 
 import Objects
+import System
 
 struct Rollout {
     /// Set `uid` to `replicas`.
@@ -50,14 +51,15 @@ struct Rollout {
     private var isRecreate: Bool { deployment["spec"]?["strategy"]?["type"]?.string == "Recreate" }
     private var all: [JSON] { old + (new.map { [$0] } ?? []) }
 
-    /// maxSurge and maxUnavailable as pod counts: percentages round up and down; both zero means one unavailable.
+    /// maxSurge and maxUnavailable as pod counts: percentages round up and down; both zero means one unavailable. With
+    /// the surge no set is larger than its field (int32) can say.
     var bounds: (surge: Int64, unavailable: Int64) {
         guard !isRecreate else { return (0, replicas) }
         let rolling = deployment["spec"]?["strategy"]?["rollingUpdate"]
         func amount(_ field: String, up: Bool) -> Int64 {
             IntOrPercent.count(rolling?[field] ?? "25%", of: replicas, roundingUp: up)
         }
-        let surge = amount("maxSurge", up: true)
+        let surge = min(amount("maxSurge", up: true), Int64(Int32.max) - replicas)
         let unavailable = amount("maxUnavailable", up: false)
         return surge == 0 && unavailable == 0 ? (0, 1) : (surge, min(unavailable, replicas))
     }
@@ -80,7 +82,8 @@ struct Rollout {
 
     /// The new set's revision: one above all old ones', or its own when that is higher already.
     var newRevision: Int64 {
-        max((old.map(Self.revision).max() ?? 0) + 1, new.map(Self.revision) ?? 0)
+        // An annotation, so anybody may have written it.
+        max((old.map(Self.revision).max() ?? 0).addingSaturated(1), new.map(Self.revision) ?? 0)
     }
 
     /// The new set's annotations: the deployment's own, its revision, its size marks.

@@ -29,7 +29,8 @@ struct WorkloadScales: Sendable {
 
     var informers: [Informer] { scaled.values.map(\.informer) }
 
-    /// The replicas of all controllers of `pods`, each once, and the names of pods that have none.
+    /// The replicas of all controllers of `pods`, each once, at most what the budget's status can say (an int32), and
+    /// the names of pods that have none.
     func total(_ pods: [JSON]) async throws(APIStatus) -> (replicas: Int64, unmanaged: [String]) {
         var seen: Set<String> = []
         var replicas: Int64 = 0
@@ -46,9 +47,16 @@ struct WorkloadScales: Sendable {
                 throw .internalError("found no controllers for pod \(Quote.go(key.name))")
             }
             // Replica sets of one deployment count as that deployment.
-            if uid == owner["uid"]?.string || seen.insert(uid).inserted { replicas += count }
+            if uid == owner["uid"]?.string || seen.insert(uid).inserted {
+                replicas = Self.sum(replicas, count)
+            }
         }
         return (replicas, unmanaged)
+    }
+
+    /// A custom resource's count is whatever its schema lets through.
+    static func sum(_ replicas: Int64, _ count: Int64) -> Int64 {
+        min(replicas + Int64(Int32(clamping: max(0, count))), Int64(Int32.max))
     }
 
     /// Who decides on the number of pods, and the number; nil when the owner is not there.

@@ -106,6 +106,15 @@ import Testing
         #expect(texts(["a": 13]) == ["<nil>: Invalid value: \"\": \"spec\" must not validate the schema (not)"])
     }
 
+    @Test func multiplesOfAnything() {
+        func refuses(_ value: Int64, _ step: Int64) -> Bool {
+            let schema = compile(["type": "object", "properties": ["a": ["type": "integer", "multipleOf": .int(step)]]])
+            return !ValueCheck.errors(["a": .int(value)], schema).isEmpty
+        }
+        #expect(refuses(7, 2) && !refuses(8, 2) && !refuses(-8, 2) && !refuses(8, 0))
+        #expect(!refuses(.min, -1) && !refuses(.min, .min) && refuses(.max, .min))
+    }
+
     @Test func nestedDefaultsAndEmbeddedResources() throws {
         let schema = compile([
             "type": "object",

@@ -14,7 +14,7 @@ import Testing
         ("9223372036854775808", "9223372036854775807"), ("100E", "9223372036854775807"),
         ("1e40", "9223372036854775807"),
         ("3T", "3T"), ("12345678", "12345678"), ("0.1Ki", "102400m"), ("1.1Ki", "1126400m"), ("00012", "12"),
-        ("1e-40", "1e-9"),
+        ("1e-40", "1e-9"), ("170141183460469231731.6873037158841057279G", "9223372036854775807"),
     ]) func printsCanonically(text: String, canonical: String) throws {
         let quantity = try Quantity(parsing: text)
         #expect(quantity.description == canonical)

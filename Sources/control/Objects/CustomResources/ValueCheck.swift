@@ -199,7 +199,10 @@ struct ValueCheck {
     }
 
     private static func isMultiple(_ value: JSON, of factor: JSON) -> Bool {
-        if case .int(let number) = value, let step = factor.int { return step == 0 || number % step == 0 }
+        if case .int(let number) = value, let step = factor.int {
+            // Of magnitudes: the smallest number divided by -1 is none.
+            return step == 0 || number.magnitude % step.magnitude == 0
+        }
         guard let number = value.double, let step = factor.double, step > 0 else { return true }
         let ratio = step < 1 ? 1 / step * number : number / step
         return abs(ratio - ratio.rounded()) <= 1e-9 * max(1, abs(ratio))

@@ -227,6 +227,7 @@ extension Quantity {
             number /= 10
             exponent += 1
         }
-        return number + (roundUp ? 1 : 0)
+        // The constructor caps it; this only keeps it from being larger than the type.
+        return min(number, limit) + (roundUp ? 1 : 0)
     }
 }

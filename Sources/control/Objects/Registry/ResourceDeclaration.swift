@@ -272,8 +272,7 @@ public struct ResourceDeclaration: Sendable {
 
     /// Marks an object as being deleted: `grace` seconds are left, from now on.
     public static func markDeleted(_ object: inout JSON, grace: Int64, now: Timestamp) {
-        let end = Timestamp(seconds: now.seconds + grace, nanoseconds: 0)
-        object.set("metadata", "deletionTimestamp", to: .string(end.rfc3339))
+        object.set("metadata", "deletionTimestamp", to: .string(now.advanced(by: .seconds(grace)).rfc3339))
         object.set("metadata", "deletionGracePeriodSeconds", to: .int(grace))
         if let generation = object.at("metadata", "generation")?.int, generation > 0 {
             object.set("metadata", "generation", to: .int(generation + 1))

@@ -43,6 +43,25 @@ import Testing
         #expect(decision == .none(message: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory."))
     }
 
+    /// Wrapped or cut sums would make room of what nothing has.
+    @Test func whatNoNodeHasIsCountedAndGivenBack() {
+        var placement = Placement()
+        placement.setNode(Self.node("n1", cpu: "8E", memory: "8E"))
+        let huge: JSON = ["requests": ["cpu": "8E", "memory": "8E"]]
+        let twice = PodDemand([
+            "metadata": ["name": "twice", "namespace": "default"],
+            "spec": ["containers": [["name": "a", "resources": huge], ["name": "b", "resources": huge]]],
+        ])
+        let small = Self.pod("small", cpu: "1m", memory: "1")
+        let none = Placement.Decision.none(message: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.")
+        #expect(placement.decide(twice) == none)
+        placement.place(small, on: "n1")
+        placement.place(twice, on: "n1")
+        #expect(placement.decide(Self.pod("other", cpu: "1m", memory: "1")) == none)
+        placement.remove("default/twice")
+        #expect(placement.decide(Self.pod("other", cpu: "1m", memory: "1")) == .node("n1"))
+    }
+
     @Test func roomIsCountedAndGivenBack() {
         var placement = Placement()
         placement.setNode(Self.node("n1", cpu: "1"))

@@ -117,6 +117,10 @@ private func withGroup(_ body: (CgroupTree, Cgroup) async throws -> Void) async 
         #expect(CgroupResources.quota(milliCPU: 1500) == .init(quota: 150_000))
         #expect(CgroupResources.quota(milliCPU: 5) == .init(quota: 1000))
         #expect(CgroupResources.quota(milliCPU: 0) == .init(quota: nil))
+        // A quantity may be anything.
+        #expect(CgroupResources.quota(milliCPU: .max) == .init(quota: (1 << 44) - 1))
+        #expect(CgroupResources.weight(milliCPU: .max) == 10_000)
+        #expect(CgroupResources.weight(milliCPU: .min) == 1)
         let text = CgroupResources.kubernetes(cpuRequest: 500, cpuLimit: 1000, memoryLimit: 1 << 20).settings.map(
             \.description)
         #expect(text == ["cpu.weight = 59", "cpu.max = 100000 100000", "memory.max = 1048576", "memory.oom.group = 1"])

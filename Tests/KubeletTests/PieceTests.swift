@@ -169,6 +169,22 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         #expect(total.cpuLimit == 2000)
         #expect(total.memoryLimit == nil)
     }
+
+    @Test func sumsOfAnythingAreTheLargestNumber() throws {
+        let total = ContainerResources.pod(
+            try yaml(
+                """
+                containers:
+                - {name: a, resources: {requests: {cpu: 8E, memory: 8E}, limits: {cpu: 8E, memory: 8E}}}
+                - {name: b, resources: {requests: {cpu: 8E, memory: 8E}, limits: {cpu: 8E, memory: 8E}}}
+                """))
+        #expect(total.cpuRequest == .max && total.cpuLimit == .max)
+        #expect(total.cgroup.cpuMax == .init(quota: (1 << 44) - 1))
+        #expect(total.oomScore(.burstable, capacity: 1 << 30) == 3)
+        #expect(total.oomScore(.burstable, capacity: 1) == 3)
+        let all = Allocatable(milliCPU: 1000, memory: .max, ephemeralStorage: .max, pods: 110)
+        #expect(all.milli("memory") == .max && all.milli("ephemeral-storage") == .max)
+    }
 }
 
 @Suite struct VolumeTests {

@@ -6,20 +6,21 @@
 
 import Objects
 
-/// Amounts by resource name: cpu in millicores, everything else in its own unit.
-typealias Amounts = [String: Int64]
+/// Amounts by resource name: cpu in millicores, everything else in its own unit. Twice as wide as the Int64 that a
+/// quantity may be, so that no sum of pods overflows and what was added can be taken away again.
+typealias Amounts = [String: Int128]
 
-extension [String: Int64] {
+extension [String: Int128] {
     /// The amounts of a requests, limits or allocatable object.
     init(quantities: JSON?) {
         self.init()
         for (name, value) in quantities?.object ?? JSONObject() {
             guard let quantity = (value.string ?? value.int.map(String.init)).flatMap({ Quantity($0) }) else { continue }
-            self[name] = name == "cpu" ? quantity.milliValue : quantity.value
+            self[name] = Int128(name == "cpu" ? quantity.milliValue : quantity.value)
         }
     }
 
-    func adding(_ other: Amounts) -> Amounts { merging(other) { $0.addingReportingOverflow($1).partialValue } }
+    func adding(_ other: Amounts) -> Amounts { merging(other) { $0 + $1 } }
     func subtracting(_ other: Amounts) -> Amounts {
         var result = self
         for (name, amount) in other { result[name, default: 0] -= amount }

@@ -99,13 +99,13 @@ struct NodeView {
 
     /// 0 to 100: the emptier after placing the pod, the better, with preferences on top.
     func score(for pod: PodDemand) -> Int64 {
-        var share: [Int64] = []
+        var share: [Int128] = []
         for resource in ["cpu", "memory", "pods"] {
             guard let capacity = allocatable[resource], capacity > 0 else { continue }
             let used = taken[resource, default: 0] + pod.amounts[resource, default: 0]
             share.append(max(0, (capacity - used) * 100 / capacity))
         }
-        var score = share.isEmpty ? 0 : share.reduce(0, +) / Int64(share.count)
+        var score = share.isEmpty ? 0 : Int64(clamping: share.reduce(0, +) / Int128(share.count))
         for preference in pod.preferredAffinity {
             guard let term = preference["preference"], NodeTerm.matches(term, labels: labels, name: name) else { continue }
             score += preference["weight"]?.int ?? 0

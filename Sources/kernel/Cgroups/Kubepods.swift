@@ -7,6 +7,7 @@
 //                      … /supervisor               the pod's supervisor, in a leaf of its own
 
 internal import Glibc
+internal import System
 
 public struct Kubepods: Sendable {
     /// Raw values are those of the API's status.qosClass.
@@ -50,17 +51,21 @@ extension CgroupResources {
     /// CPU request in milli-CPUs -> cpu.weight. First the v1 shares (1024 a CPU, 2 to 262,144), then the curve that maps
     /// 2 -> 1, 1024 -> 100 and 262,144 -> 10,000 (kubernetes/kubernetes#131216), so that one CPU is the kernel's default.
     public static func weight(milliCPU: Int64) -> UInt64 {
-        let shares = max(2, min(milliCPU * 1024 / 1000, 262_144))
+        let shares = max(2, min(milliCPU.multipliedSaturated(by: 1024) / 1000, 262_144))
         if shares == 2 { return 1 }
         if shares == 262_144 { return 10_000 }
         let l = log2(Double(shares))
         return UInt64(pow(10, (l * l + 125 * l) / 612 - 7.0 / 34).rounded(.up))
     }
 
-    /// CPU limit in milli-CPUs -> cpu.max over 100 ms, at least 1 ms; 0 is no limit.
+    /// CPU limit in milli-CPUs -> cpu.max over 100 ms, at least 1 ms; 0 is no limit. At most what the kernel takes.
     public static func quota(milliCPU: Int64) -> CPUMax {
-        milliCPU <= 0 ? CPUMax(quota: nil) : CPUMax(quota: UInt64(max(milliCPU * 100, 1000)))
+        if milliCPU <= 0 { return CPUMax(quota: nil) }
+        return CPUMax(quota: min(UInt64(max(milliCPU.multipliedSaturated(by: 100), 1000)), largestQuota))
     }
+
+    /// Microseconds; EINVAL beyond (MAX_BW in the kernel's sched/core.c).
+    private static let largestQuota: UInt64 = (1 << 44) - 1
 
     /// A container's (or a whole pod's) resources from its requests and limits.
     /// - Parameters:

@@ -2,6 +2,7 @@
 // variables and as files.
 
 import Objects
+import System
 
 /// The pod as its containers see it, with what only the node knows.
 struct PodView: Sendable {
@@ -68,7 +69,7 @@ struct PodView: Sendable {
         let divisor = selector["divisor"]?.quantityMilli ?? 1000
         let unit = divisor == 0 ? 1000 : divisor
         let value = amount ?? 0
-        return String((value + unit - 1) / unit)
+        return String((Int128(value) + Int128(unit) - 1) / Int128(unit))
     }
 }
 
@@ -89,8 +90,8 @@ public struct Allocatable: Sendable, Hashable {
     func milli(_ resource: String) -> Int64? {
         switch resource {
         case "cpu": milliCPU
-        case "memory": memory.multipliedReportingOverflow(by: 1000).partialValue
-        case "ephemeral-storage": ephemeralStorage.multipliedReportingOverflow(by: 1000).partialValue
+        case "memory": memory.multipliedSaturated(by: 1000)
+        case "ephemeral-storage": ephemeralStorage.multipliedSaturated(by: 1000)
         default: nil
         }
     }

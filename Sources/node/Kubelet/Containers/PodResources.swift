@@ -3,6 +3,7 @@
 
 import Cgroups
 import Objects
+import System
 
 typealias QOSClass = Kubepods.QoS
 
@@ -58,7 +59,10 @@ struct ContainerResources: Sendable, Hashable {
         let initial = spec.list("initContainers").map { ContainerResources($0.child("resources")) }
         func sum(_ path: KeyPath<ContainerResources, Int64?>) -> Int64? {
             let values = lasting.compactMap { $0[keyPath: path] }
-            return values.isEmpty ? nil : max(values.reduce(0, +), initial.compactMap { $0[keyPath: path] }.max() ?? 0)
+            return values.isEmpty
+                ? nil
+                : max(
+                    values.reduce(0) { $0.addingSaturated($1) }, initial.compactMap { $0[keyPath: path] }.max() ?? 0)
         }
         func limit(_ path: KeyPath<ContainerResources, Int64?>) -> Int64? {
             (lasting + initial).allSatisfy { $0[keyPath: path] != nil } ? sum(path) : nil
@@ -77,7 +81,7 @@ struct ContainerResources: Sendable, Hashable {
         case .bestEffort: return 1000
         case .burstable:
             guard capacity > 0 else { return 999 }
-            let score = 1000 - Int(1000 * (memoryRequest ?? 0) / capacity)
+            let score = 1000 - Int((memoryRequest ?? 0).multipliedSaturated(by: 1000) / capacity)
             return min(max(score, 3), 999)
         }
     }

@@ -23,7 +23,7 @@ struct VolumeContents {
     func files(_ volume: JSON) async throws -> [String: VolumeFile] {
         for kind in Self.kinds {
             guard let source = volume[kind] else { continue }
-            let mode = UInt32(source.integer("defaultMode") ?? 0o644)
+            let mode = UInt32(clamping: source.integer("defaultMode") ?? 0o644)
             guard kind == "projected" else {
                 return try await files(
                     kind, source, name: source.text(kind == "secret" ? "secretName" : "name") ?? "", mode)
@@ -97,7 +97,7 @@ struct VolumeContents {
                     "references non-existent \(kind == "secret" ? "secret" : "config") key: \(key)")
             }
             out[try checked(item.text("path") ?? key)] = VolumeFile(
-                bytes: value, mode: item.integer("mode").map(UInt32.init) ?? mode)
+                bytes: value, mode: item.integer("mode").map { UInt32(clamping: $0) } ?? mode)
         }
         return out
     }
@@ -117,7 +117,7 @@ struct VolumeContents {
                 text = try view.resource(resource, in: container)
             }
             out[try checked(item.text("path") ?? "")] = VolumeFile(
-                bytes: Array(text.utf8), mode: item.integer("mode").map(UInt32.init) ?? mode)
+                bytes: Array(text.utf8), mode: item.integer("mode").map { UInt32(clamping: $0) } ?? mode)
         }
         return out
     }

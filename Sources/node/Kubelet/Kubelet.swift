@@ -29,7 +29,7 @@ public actor Kubelet {
         case ended(uid: String)
     }
 
-    private let config: KubeletConfig
+    let config: KubeletConfig
     private let client: (any APIClient)?
     private let runtime: any ContainerRuntime
     private let images: any ImageProvider
@@ -43,7 +43,8 @@ public actor Kubelet {
     private nonisolated let mailbox: AsyncStream<Message>
     private nonisolated let inlet: AsyncStream<Message>.Continuation
 
-    private var workers: [String: PodWorker] = [:]
+    private(set) var workers: [String: PodWorker] = [:]
+    var nodeRoom = NodeRoom()
     private var names: [ObjectKey: String] = [:]
     /// Standalone: the manifests' pods of the last reading. One that was taken away and put back before it had ended
     /// begins anew from here.
@@ -155,34 +156,11 @@ public actor Kubelet {
                 milliCPU: max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU),
                 memory: max(0, facts.memory - config.reservedMemory), ephemeralStorage: facts.storage,
                 pods: config.maximumPods),
-            room: { [weak self] uid, wanted in await self?.room(uid, wanted) }, logger: logger)
-    }
-
-    /// Requests of the other pods and this one's against what the node has.
-    private func room(_ uid: String, _ wanted: ContainerResources) async -> ResizeRefusal? {
-        let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
-        var others = (cpu: Int64(0), memory: Int64(0))
-        for (other, worker) in workers where other != uid {
-            guard let requests = await worker.requests else { continue }
-            others.cpu += requests.cpuRequest ?? 0
-            others.memory += requests.memoryRequest ?? 0
-        }
-        let asked = [
-            ("cpu", wanted.cpuRequest ?? 0, others.cpu, max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU)),
-            ("memory", wanted.memoryRequest ?? 0, others.memory, max(0, facts.memory - config.reservedMemory)),
-        ]
-        for (name, request, _, capacity) in asked where request > capacity {
-            return ResizeRefusal(
-                isFinal: true,
-                message: "Node didn't have enough capacity: \(name), requested: \(request), capacity: \(capacity)")
-        }
-        for (name, request, used, capacity) in asked where request + used > capacity {
-            return ResizeRefusal(
-                isFinal: false,
-                message: "Node didn't have enough resource: \(name), requested: \(request), used: \(used), "
-                    + "capacity: \(capacity)")
-        }
-        return nil
+            room: { [weak self] uid, wanted in
+                await self?.room(uid, wanted)
+                    ?? .refused(ResizeRefusal(isFinal: false, message: "the kubelet is stopping"))
+            },
+            releaseRoom: { [weak self] reservation in await self?.releaseRoom(reservation) }, logger: logger)
     }
 
     private func recover() async {
@@ -271,6 +249,7 @@ public actor Kubelet {
         if let worker = workers[uid] { return await worker.update(new) }
         let worker = PodWorker(new, node: node)
         workers[uid] = worker
+        nodeRoom.podsChanged()
         let found = orphans.removeValue(forKey: uid)
         let died = dead.remove(uid) != nil
         group.addTask { [inlet, runtime] in

@@ -19,8 +19,10 @@ struct NodeServices: Sendable {
     /// The default seccomp filter for a set of capabilities.
     var seccomp: SeccompFilter
     var allocatable: Allocatable
-    /// Whether a pod here may have so much; nil when it may.
-    var room: @Sendable (_ podUID: String, _ wanted: ContainerResources) async -> ResizeRefusal?
+    /// Whether a pod here may have so much. What is reserved is to be released once the pod holds it, or does not want
+    /// it any more.
+    var room: @Sendable (_ podUID: String, _ wanted: ContainerResources) async -> NodeRoom.Answer
+    var releaseRoom: @Sendable (NodeRoom.Reservation) async -> Void
     var logger: Logger
 
     var host: HostFacts { HostFacts(addresses: config.addresses.map(\.description)) }

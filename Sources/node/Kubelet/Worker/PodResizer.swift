@@ -14,17 +14,30 @@ struct PodResizer {
     /// - Parameters:
     ///   - changes: containers whose grant differs from the spec.
     ///   - granted: what a container has now.
+    ///   - done: gets the answer; what the node keeps for this resize is given back afterwards.
     func resize(
-        _ changes: [(id: String?, plan: ContainerPlan, from: JSON)], granted: @Sendable (String) -> JSON?
-    ) async -> PodEvent {
+        _ changes: [(id: String?, plan: ContainerPlan, from: JSON)], granted: (String) -> JSON?,
+        isolation: isolated (any Actor)? = #isolation, done: (PodEvent) -> Void
+    ) async {
         let spec = pod.child("spec")
-        let new = ContainerResources.pod(spec)
-        if let refusal = await node.room(uid, new) { return .resizeRefused(refusal) }
-        let old = ContainerResources.pod(Self.spec(spec, granted))
+        let (new, old) = (ContainerResources.pod(spec), ContainerResources.pod(Self.spec(spec, granted)))
+        switch await node.room(uid, new) {
+        case .refused(let refusal): done(.resizeRefused(refusal))
+        case .reserved(let reservation):
+            done(await carryOut(changes, from: old, to: new))
+            await node.releaseRoom(reservation)
+        }
+    }
+
+    private func carryOut(
+        _ changes: [(id: String?, plan: ContainerPlan, from: JSON)], from old: ContainerResources,
+        to new: ContainerResources
+    ) async -> PodEvent {
         var unenforced: Set<String> = []
         do {
             let (runtime, uid) = (node.runtime, uid)
-            unenforced.formUnion(try await runtime.resize(sandbox: uid, container: nil, Self.larger(old, new)))
+            unenforced.formUnion(
+                try await runtime.resize(sandbox: uid, container: nil, Self.group(Self.larger(old, new))))
             for change in changes {
                 // One that restarts for it finds its new limits in its new group.
                 guard let id = change.id, !change.plan.restarts(from: change.from, to: change.plan.resources) else {
@@ -62,11 +75,13 @@ struct PodResizer {
             cpuRequest: total.cpuRequest, cpuLimit: total.cpuLimit, memoryLimit: total.memoryLimit, oomGroup: false)
     }
 
-    /// Limits that both fit into; none where one has none.
-    private static func larger(_ old: ContainerResources, _ new: ContainerResources) -> CgroupResources {
+    /// Limits that both fit into; none where one has none: then the group stays as it is while its containers change,
+    /// for a bound that comes before they keep it would hold them back.
+    static func larger(_ old: ContainerResources, _ new: ContainerResources) -> ContainerResources {
+        func larger(_ a: Int64?, _ b: Int64?) -> Int64? { a.flatMap { a in b.map { max(a, $0) } } }
         var both = new
-        if let a = old.cpuLimit, let b = new.cpuLimit { both.cpuLimit = max(a, b) }
-        if let a = old.memoryLimit, let b = new.memoryLimit { both.memoryLimit = max(a, b) }
-        return group(both)
+        both.cpuLimit = larger(old.cpuLimit, new.cpuLimit)
+        both.memoryLimit = larger(old.memoryLimit, new.memoryLimit)
+        return both
     }
 }

@@ -360,9 +360,9 @@ actor PodWorker {
     }
 
     private func resize() async {
-        deliver(
-            await PodResizer(node: node, uid: uid, pod: pod).resize(machine.resizes) { [machine] in machine.granted($0)
-            })
+        // Once the machine has the answer, what was granted is in `requests`.
+        await PodResizer(node: node, uid: uid, pod: pod).resize(
+            machine.resizes, granted: { machine.granted($0) }, done: { deliver($0) })
     }
 
     private func drainEndpoints(_ limit: Duration) async {

@@ -17,7 +17,7 @@ private struct Way: HTTPHandler {
 }
 
 /// What is held for as long as an exchange is: each one's closures hold a token.
-private final class Tokens: Sendable {
+final class Tokens: Sendable {
     final class Token: Sendable {}
     private struct Weak {
         weak var token: Token?
@@ -44,7 +44,7 @@ private final class Tokens: Sendable {
     }
 }
 
-private func forwarding(to port: Int, _ request: HTTPRequest, _ tokens: Tokens? = nil) -> HTTPReply {
+func forwarding(to port: Int, _ request: HTTPRequest, _ tokens: Tokens? = nil) -> HTTPReply {
     let token = tokens?.make()
     return .forward(
         Forwarding(
@@ -55,7 +55,7 @@ private func forwarding(to port: Int, _ request: HTTPRequest, _ tokens: Tokens? 
             }))
 }
 
-private func withWay(
+func withWay(
     _ configuration: HTTPServerConfiguration = local(), _ answer: @escaping @Sendable (HTTPRequest) -> HTTPReply,
     _ body: (Int) async throws -> Void
 ) async throws {

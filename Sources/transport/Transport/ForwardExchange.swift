@@ -5,8 +5,10 @@
 //             <-                <──output──                <──                <-
 //
 // Neither side is read from while the other one has no room, so that an exchange holds about a socket buffer each way,
-// however large its bodies. A failure before the answer's head becomes a response; after it, the client's connection is
-// cut, so that it cannot take a part for the whole. When the client goes, the connection to the server goes.
+// however large its bodies; nor does the client's next request get its answer before the client has made room. A failure
+// before the answer's head becomes a response; after it, the client's connection is cut, so that it cannot take a part
+// for the whole. When the client goes, the connection to the server goes; a client that takes nothing of what waits for
+// it is made to go (StallWatch).
 //
 // The connection is not kept for another request: who uses this looks at a page or calls a hook now and then.
 
@@ -39,11 +41,16 @@ final class ForwardExchange {
     /// The other server has agreed to the upgrade with this head.
     private var switching: HTTPResponseHead?
     private var isOver = false
+    /// The answer is complete; its end waits for the client to have room.
+    private var isEnding = false
+    private let stall: StallWatch
 
+    /// - Parameter stall: of the client's channel.
     init(
         _ connection: HTTPConnection, _ context: ChannelHandlerContext, _ forwarding: Forwarding,
-        _ head: HTTPRequestHead, gathered: [UInt8]
+        _ head: HTTPRequestHead, gathered: [UInt8], _ stall: StallWatch
     ) {
+        self.stall = stall
         self.connection = connection
         self.context = context
         self.forwarding = forwarding
@@ -158,19 +165,27 @@ final class ForwardExchange {
             let status = Int(head.status.code)
             output = connection.writeForwarded(status, forwarding.answered(status, fields), context)
         case .body(let part):
-            _ = output?.write(part)
+            if let written = output?.write(part) { stall.wrote(written) }
             clientRoomChanged()
         case .end:
             if let switching { return join(switching) }
             finish()
-            output?.end()
+            isEnding = true
+            clientRoomChanged()
         }
     }
 
     /// The server is read from while the client takes what comes.
     func clientRoomChanged() {
-        guard output != nil, !isOver else { return }
-        upstream?.read(context.channel.isWritable)
+        guard let output else { return }
+        let hasRoom = context.channel.isWritable
+        if isEnding, hasRoom {
+            isEnding = false
+            stall.end()
+            output.end()
+        } else if !isOver {
+            upstream?.read(hasRoom)
+        }
     }
 
     private func join(_ head: HTTPResponseHead) {
@@ -181,7 +196,7 @@ final class ForwardExchange {
         fields = forwarding.answered(101, fields)
         fields["Connection"] = "Upgrade"
         fields["Upgrade"] = head.headers.first(name: "upgrade") ?? upgrade
-        let (client, server) = TunnelEnd.pair()
+        let (client, server) = TunnelEnd.pair(stall.clock, timeout: stall.timeout)
         if connection.becomeTunnel(fields, context, client) { upstream.becomeTunnel(server) } else { upstream.close() }
     }
 
@@ -189,14 +204,18 @@ final class ForwardExchange {
 
     func fail(_ reason: String) {
         guard !isOver else { return }
-        finish()
+        abandon()
         guard output == nil else { return context.close(promise: nil) }
         connection.forward = nil
         if context.channel.isActive { connection.perform(.response(forwarding.failed(reason)), context) }
     }
 
     /// The client has gone, or has been answered otherwise.
-    func abandon() { finish() }
+    func abandon() {
+        isEnding = false
+        stall.end()
+        finish()
+    }
 
     private func finish() {
         isOver = true

@@ -72,8 +72,9 @@ extension HTTPConnection {
     // MARK: - The answer
 
     func startForward(_ forwarding: Forwarding, _ context: ChannelHandlerContext) {
-        guard case .answering = state, let head else { return }
-        let exchange = ForwardExchange(self, context, forwarding, head, gathered: request?.body ?? [])
+        guard case .answering = state, let head, let clock else { return }
+        let stall = StallWatch(context.channel, clock, timeout: TimeAmount(configuration.idleTimeout))
+        let exchange = ForwardExchange(self, context, forwarding, head, gathered: request?.body ?? [], stall)
         request = nil
         forward = exchange
         exchange.start()

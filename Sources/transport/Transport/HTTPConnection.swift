@@ -10,7 +10,7 @@
 // A body that the handler forwards is not gathered: the request is answered at its head (ForwardExchange).
 //
 // A client that does not read its answer gets no other one and no more than a slice of a large body is copied for it; one
-// that reads nothing for `idleTimeout` is cut. So pipelining costs no memory.
+// that reads nothing for `idleTimeout` is cut (of a forwarded answer: StallWatch). So pipelining costs no memory.
 //
 // Everything here runs on the connection's event loop. Deferred replies are awaited in a task of their own, which is
 // cancelled when the connection goes; its result comes back to the loop.
@@ -67,7 +67,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var nesting = 0
     private var work: Task<Void, Never>?
     /// That of an HTTP/2 connection is shared by its streams.
-    private var clock: DeadlineClock?
+    private(set) var clock: DeadlineClock?
     /// The connection is closed then.
     var deadline: Deadline?
     /// The deadline is that of a request that has begun, or of the first one.
@@ -96,7 +96,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
-        deadline = (clock ?? DeadlineClock(context.eventLoop)).deadline { channel.close(promise: nil) }
+        let clock = clock ?? DeadlineClock(context.eventLoop)
+        self.clock = clock
+        deadline = clock.deadline { channel.close(promise: nil) }
         wire?.onRead = { [unowned self] in if case .idle = state { expectRequest() } }
         if context.channel.isActive { expectRequest() }
     }

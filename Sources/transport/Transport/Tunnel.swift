@@ -1,7 +1,7 @@
 // Two connections joined into one: what comes in on one goes out on the other, as bytes (RFC 9110, 7.8, after an upgrade).
 //
 // A side is read only while the other one has room. When one is closed or fails, so is the other, after what was on its
-// way. Both are on one event loop.
+// way; one that takes nothing of what waits for it is closed (StallWatch). Both are on one event loop.
 
 import NIOCore
 
@@ -13,9 +13,18 @@ final class TunnelEnd: ChannelDuplexHandler {
     private var partner: TunnelEnd?
     private var context: ChannelHandlerContext?
     private var readIsPending = false
+    private let clock: DeadlineClock
+    private let timeout: TimeAmount
+    private var stall: StallWatch?
 
-    static func pair() -> (TunnelEnd, TunnelEnd) {
-        let (a, b) = (TunnelEnd(), TunnelEnd())
+    private init(_ clock: DeadlineClock, _ timeout: TimeAmount) {
+        self.clock = clock
+        self.timeout = timeout
+    }
+
+    /// - Parameter timeout: how long a side may take nothing of what waits for it.
+    static func pair(_ clock: DeadlineClock, timeout: TimeAmount) -> (TunnelEnd, TunnelEnd) {
+        let (a, b) = (TunnelEnd(clock, timeout), TunnelEnd(clock, timeout))
         a.partner = b
         b.partner = a
         return (a, b)
@@ -23,6 +32,7 @@ final class TunnelEnd: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        stall = StallWatch(context.channel, clock, timeout: timeout)
         // What was here before may have kept a read back.
         context.read()
     }
@@ -30,11 +40,18 @@ final class TunnelEnd: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         partner = nil
+        stall?.end()
     }
 
     /// Flushed at once: behind what a decoder hands over as it leaves no end of reading comes.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        partner?.context?.writeAndFlush(data, promise: nil)
+        partner?.write(data)
+    }
+
+    private func write(_ data: NIOAny) {
+        guard let context else { return }
+        let written = context.writeAndFlush(data)
+        stall?.wrote(written)
     }
 
     func read(context: ChannelHandlerContext) {

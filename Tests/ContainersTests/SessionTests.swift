@@ -171,6 +171,34 @@ import Testing
         }
     }
 
+    /// A container that writes nothing never finds out by itself that somebody has stopped listening.
+    @Test("CVE-2025-64329: sessions attached to a silent container leave nothing")
+    func manyAttachedSessionsLeaveNothing() async throws {
+        try await withSleeper { node, sandbox, config in
+            func descriptors() throws -> Int { try Files.list("/proc/\(sandbox.supervisorPID)/fd").count }
+            func attach() async throws -> ExecSession {
+                try await node.runtime.attach(sandbox: sandbox.uid, container: config.id, stdin: false)
+            }
+            let before = try descriptors()
+            for _ in 0..<2000 { _ = try await attach() }
+            try await eventually("the supervisor has let go of them") { try descriptors() == before }
+            var held: [ExecSession] = []
+            for _ in 0..<64 { held.append(try await attach()) }
+            #expect(try descriptors() == before + 128)
+            do {
+                _ = try await attach()
+                Issue.record("a 65th session")
+            } catch {
+                let refusal = "attach one more session (64 are) to container \"\(config.id)\""
+                #expect("\(error)".hasPrefix(refusal), "\(error)")
+            }
+            held.removeLast(8)
+            for _ in 0..<8 { held.append(try await attach()) }
+            held = []
+            try await eventually("the supervisor has let go of these, too") { try descriptors() == before }
+        }
+    }
+
     @Test func aContainerJoinsTheProcessesOfAnother() async throws {
         try await withSleeper { node, sandbox, config in
             let debugger = node.config("read -r line; exit 3") {

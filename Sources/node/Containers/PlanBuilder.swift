@@ -284,6 +284,7 @@ extension Step {
         case .pipe: "make a pipe"
         case .clone: "clone a process"
         case .execCgroup: "make the command's cgroup"
+        case .sessions: "attach one more session (\(mostAttachedSessions) are) to container"
         case .oomScore: "set the OOM score"
         case .bindSource: "open the mount's source"
         case .subPath: "open the subPath"

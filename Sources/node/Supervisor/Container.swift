@@ -46,8 +46,8 @@ final class Container {
     var log: LogFile
     private var outputLines = LineSplitter("stdout")
     private var errorLines = LineSplitter("stderr")
-    /// Write ends of attached sessions; never waited for.
-    var attached: [(output: Int32, error: Int32)] = []
+    /// Write ends of attached sessions, -1 when nobody reads there any more; never waited for.
+    private(set) var attached: [(output: Int32, error: Int32)] = []
 
     init(_ plan: ContainerPlan, _ processes: ProcessNamespace, cgroup: Int32, log: LogFile) {
         id = plan.id
@@ -112,14 +112,36 @@ final class Container {
         var index = 0
         while index < attached.count {
             let fd = error ? attached[index].error : attached[index].output
-            if sup_write(fd, bytes.baseAddress, bytes.count) == bytes.count {
+            if fd < 0 || sup_write(fd, bytes.baseAddress, bytes.count) == bytes.count {
                 index += 1
                 continue
             }
-            _ = sup_close(attached[index].output)
-            _ = sup_close(attached[index].error)
+            closeDescriptor(&attached[index].output)
+            closeDescriptor(&attached[index].error)
             attached.remove(at: index)
         }
+    }
+
+    /// Takes over the write ends of a session.
+    func attach(_ output: Int32, _ error: Int32) throws(Failure) {
+        if attached.count >= mostAttachedSessions { closeUnread() }
+        if attached.count >= mostAttachedSessions { throw Failure(.sessions, SUP_EMFILE, id) }
+        attached.append((output, error))
+    }
+
+    /// Lets go of the ends that nobody reads: a container that writes nothing finds out about none of them.
+    func closeUnread() {
+        for index in attached.indices {
+            closeUnread(&attached[index].output)
+            closeUnread(&attached[index].error)
+        }
+        attached.removeAll { $0.output < 0 && $0.error < 0 }
+    }
+
+    private func closeUnread(_ fd: inout Int32) {
+        if fd < 0 { return }
+        var poll = pollfd(fd: fd, events: 0, revents: 0)
+        if sup_poll_now(&poll) > 0 { closeDescriptor(&fd) }
     }
 
     func closeStream(_ error: Bool) {
@@ -148,9 +170,9 @@ final class Container {
         closeStream(false)
         closeStream(true)
         closeDescriptor(&input)
-        for session in attached {
-            _ = sup_close(session.output)
-            _ = sup_close(session.error)
+        for index in attached.indices {
+            closeDescriptor(&attached[index].output)
+            closeDescriptor(&attached[index].error)
         }
         attached = []
         log.close()

@@ -213,7 +213,7 @@ extension Supervisor {
         let (container, withoutInput) = try running(message)
         guard message.descriptors.count == 2 else { throw Failure(.protocolError, SUP_EPROTO) }
         for fd in message.descriptors { _ = sup_set_nonblocking(fd) }
-        container.attached.append((message.descriptors[0], message.descriptors[1]))
+        try container.attach(message.descriptors[0], message.descriptors[1])
         var descriptors: [Int32] = []
         // A terminal's master sets its size, too.
         if container.input >= 0, withoutInput == 0 || container.process.terminal {

@@ -38,6 +38,7 @@ final class Supervisor {
         case execStarting(Exec)
         case output(Container)
         case error(Container)
+        case attached(Container)
     }
 
     func run() -> Never {
@@ -59,6 +60,11 @@ final class Supervisor {
                 watch(container.status, SUP_POLLIN, .starting(container))
                 watch(container.output, SUP_POLLIN, .output(container))
                 watch(container.error, SUP_POLLIN, .error(container))
+                // Without events a write end only tells that its reader has gone.
+                for session in container.attached {
+                    watch(session.output, 0, .attached(container))
+                    watch(session.error, 0, .attached(container))
+                }
             }
             for exec in execs { watch(exec.status, SUP_POLLIN, .execStarting(exec)) }
             // Last: the end of a process is told after everything it said.
@@ -84,6 +90,8 @@ final class Supervisor {
             if container.output >= 0, !container.pump(false, buffer) { container.closeStream(false) }
         case .error(let container):
             if container.error >= 0, !container.pump(true, buffer) { container.closeStream(true) }
+        // Asked again end by end: a number may be another descriptor's since the poll.
+        case .attached(let container): container.closeUnread()
         }
     }
 

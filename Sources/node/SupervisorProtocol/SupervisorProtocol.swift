@@ -37,6 +37,10 @@ public enum MessageKind: UInt16, Sendable {
     case execExited = 201
 }
 
+/// Sessions that may be attached to a container at once: each costs two descriptors of the supervisor, which every
+/// container of the pod needs.
+public let mostAttachedSessions = 64
+
 /// Tags of small messages' fields.
 public enum Tag {
     public static let id: UInt16 = 1
@@ -62,7 +66,7 @@ public enum Step: UInt16, Sendable {
     case none = 0
     case protocolError, noContainer, notRunning, duplicate
     case unshareNetwork = 10, unshareIPC, unshareUTS, unsharePID, reaper, loopback, hostname, sysctl, sharedMemory
-    case openLog = 30, pipe, clone, execCgroup
+    case openLog = 30, pipe, clone, execCgroup, sessions
     case oomScore = 40, bindSource, subPath, propagation, overlay, pivot, mountpoint, fileSystem, move, attributes
     case device, terminal, maskedPath, readOnlyPath, readOnlyRoot, cgroupNamespace
     case joinNamespaces = 70, standardStreams, workingDirectory, workingDirectoryOutside, bounding, groups, gid, uid

@@ -19,8 +19,8 @@ enum : int {
 };
 enum : int { SUP_POLLIN = POLLIN, SUP_POLLOUT = POLLOUT };
 enum : int { SUP_EPERM = 1, SUP_ENOENT = 2, SUP_ESRCH = 3, SUP_EINTR = 4, SUP_EIO = 5, SUP_EAGAIN = 11, SUP_EACCES = 13,
-       SUP_EBUSY = 16, SUP_EEXIST = 17, SUP_ENODEV = 19, SUP_ENOTDIR = 20, SUP_EINVAL = 22, SUP_ENAMETOOLONG = 36,
-       SUP_ELOOP = 40, SUP_EPROTO = 71 };
+       SUP_EBUSY = 16, SUP_EEXIST = 17, SUP_ENODEV = 19, SUP_ENOTDIR = 20, SUP_EINVAL = 22, SUP_EMFILE = 24,
+       SUP_ENAMETOOLONG = 36, SUP_ELOOP = 40, SUP_EPROTO = 71 };
 
 // Processes.
 // A copy of this process (which has one thread): 0 in the child, the pid in the parent with *pidfd set. `cgroup` -1: ours.

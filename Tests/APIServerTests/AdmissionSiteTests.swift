@@ -22,6 +22,7 @@ import Testing
         #expect(steps(.events, .create) == ["NamespaceLifecycle"])
         #expect(steps(.leases, .update) == ["NodeRestriction"])
         #expect(steps(.pods, .update, "status") == ["NodeRestriction"])
+        #expect(steps(.pods, .update, "ephemeralcontainers").contains("ServiceAccountAdmission"))
         #expect(steps(.deployments, .update) == ["PodSecurity"])
         #expect(steps(.namespaces, .delete, isNamespaced: false) == ["NamespaceLifecycle"])
         #expect(steps(.nodes, .create, isNamespaced: false) == ["NodeRestriction", "TaintNodesByCondition"])

@@ -73,6 +73,43 @@ import Testing
         #expect(await create(api, [:], as: "strict").status == 201)
     }
 
+    /// A container that joins later is held to it, too.
+    @Test func ephemeralContainersAsWell() async throws {
+        let api = try await TestServer()
+        await account(api, "strict", flag: "true")
+        await account(api, "lax", flag: "false")
+        let pods = "/api/v1/namespaces/default/pods"
+        func join(_ name: String, _ secret: String, env: Bool = false) async -> Answer {
+            var container: JSON = ["name": "c\(env)-\(secret)", "image": "demo:1"]
+            let key: JSON = ["secretKeyRef": ["name": .string(secret), "key": "k"]]
+            container[env ? "env" : "envFrom"] =
+                env ? [["name": "E", "valueFrom": key]] : [["secretRef": ["name": .string(secret)]]]
+            return await api.send(
+                "PATCH", "\(pods)/\(name)/ephemeralcontainers", ["spec": ["ephemeralContainers": [container]]],
+                headers: ["Content-Type": "application/strategic-merge-patch+json"])
+        }
+        for name in ["strict", "lax"] {
+            var body = pod(name)
+            body.set("spec", "serviceAccountName", to: .string(name))
+            #expect(await api.send("POST", pods, body).status == 201)
+            let welcome = await join(name, "mine")
+            #expect(welcome.status == 200, "\(welcome.message)")
+        }
+        let tail = "referencing secret.secretName=\"other\" is not allowed because service account strict does not "
+            + "reference that secret"
+        let bulk = await join("strict", "other")
+        #expect(bulk.status == 403)
+        #expect(
+            bulk.message == "pods \"strict\" is forbidden: ephemeral container cfalse-other with envFrom \(tail)")
+        let single = await join("strict", "other", env: true)
+        #expect(single.status == 403)
+        #expect(
+            single.message == "pods \"strict\" is forbidden: ephemeral container ctrue-other with envVar E \(tail)")
+        #expect(await join("lax", "other").status == 200)
+        let left = await api.send("GET", "\(pods)/strict").json.at("spec", "ephemeralContainers")?.array
+        #expect(left?.count == 1)
+    }
+
     /// Who showed a certificate is known by it.
     @Test func certificatesAreNamedInTheUser() async throws {
         let api = try await TestServer()

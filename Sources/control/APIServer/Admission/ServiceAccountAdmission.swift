@@ -10,9 +10,15 @@ struct ServiceAccountAdmission: AdmissionStep {
     static let volumePrefix = "kube-api-access-"
     static let mirrorAnnotation = "kubernetes.io/config.mirror"
 
-    func concerns(_ site: AdmissionSite) -> Bool { site.creates(.pods) }
+    private static let ephemeral = WriteTarget.subresource("ephemeralcontainers")
+
+    func concerns(_ site: AdmissionSite) -> Bool {
+        site.creates(.pods)
+            || site.resource == .pods && site.operation == .update && site.target == ServiceAccountAdmission.ephemeral
+    }
 
     func admit(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
+        guard request.target == .main else { return }
         if request.object.at("metadata", "annotations", ServiceAccountAdmission.mirrorAnnotation) != nil {
             return try checkMirror(request)
         }
@@ -22,10 +28,7 @@ struct ServiceAccountAdmission: AdmissionStep {
         if name.isEmpty { name = "default" }
         request.object.set("spec", "serviceAccountName", to: .string(name))
         request.object.set("spec", "serviceAccount", to: .string(name))
-        guard let account = core.peek(.serviceAccounts, namespace: request.namespace, name: name)?.tree() else {
-            throw request.forbidden(
-                "error looking up service account \(request.namespace)/\(name): serviceaccount \"\(name)\" not found")
-        }
+        let account = try account(name, request, core)
         if let fault = MountableSecrets.fault(of: request.object, account: account) { throw request.forbidden(fault) }
         if (spec?["imagePullSecrets"]?.array ?? []).isEmpty,
             let secrets = account["imagePullSecrets"]?.array, !secrets.isEmpty
@@ -34,6 +37,25 @@ struct ServiceAccountAdmission: AdmissionStep {
         }
         let wants = spec?["automountServiceAccountToken"]?.bool ?? account["automountServiceAccountToken"]?.bool
         if wants ?? true { ServiceAccountAdmission.mountToken(&request.object) }
+    }
+
+    /// What joins a running pod is held to what its account may use, too.
+    func validate(_ request: inout AdmissionRequest, _ core: APICore) throws(APIStatus) {
+        guard request.target == ServiceAccountAdmission.ephemeral else { return }
+        // Only a mirror pod has no account.
+        guard let name = request.object.at("spec", "serviceAccountName")?.string, !name.isEmpty else { return }
+        let account = try account(name, request, core)
+        if let fault = MountableSecrets.ephemeralFault(of: request.object, account: account) {
+            throw request.forbidden(fault)
+        }
+    }
+
+    private func account(_ name: String, _ request: AdmissionRequest, _ core: APICore) throws(APIStatus) -> JSON {
+        guard let account = core.peek(.serviceAccounts, namespace: request.namespace, name: name)?.tree() else {
+            throw request.forbidden(
+                "error looking up service account \(request.namespace)/\(name): serviceaccount \"\(name)\" not found")
+        }
+        return account
     }
 
     /// A mirror pod is a kubelet's picture of a static pod: it runs without the API, so it may not lean on it.

@@ -79,4 +79,93 @@ import Testing
         let issued = await server.send("POST", url, ["spec": ["boundObjectRef": bound]], peer: node)
         #expect(issued.status == 201, "\(issued.message)")
     }
+
+    /// A stolen node gets no tokens for others than its pods name.
+    @Test func aNodesTokensAreForWhomItsPodsName() async throws {
+        let server = try await TestServer()
+        let core = "/api/v1/namespaces/default"
+        let node = user("system:node:n1", "system:nodes")
+        var object = pod("p", node: "n1")
+        object.set(
+            "spec", "volumes",
+            to: [
+                ["name": "a", "projected": ["sources": [["serviceAccountToken": ["path": "t", "audience": "vault"]]]]],
+                ["name": "b", "persistentVolumeClaim": ["claimName": "claim"]],
+                ["name": "c", "csi": ["driver": "inline.example"]],
+            ])
+        let made = await server.send("POST", "\(core)/pods", object)
+        #expect(made.status == 201, "\(made.message)")
+        for (name, audience) in [("inline.example", "inline"), ("disk.example", "disk")] {
+            let driver = await server.send(
+                "POST", "/apis/storage.k8s.io/v1/csidrivers",
+                ["metadata": ["name": .string(name)], "spec": ["tokenRequests": [["audience": .string(audience)]]]])
+            #expect(driver.status == 201, "\(driver.message)")
+        }
+        let size: JSON = ["storage": "1Gi"]
+        let volume = await server.send(
+            "POST", "/api/v1/persistentvolumes",
+            [
+                "metadata": ["name": "v"],
+                "spec": [
+                    "capacity": size, "accessModes": ["ReadWriteOnce"],
+                    "csi": ["driver": "disk.example", "volumeHandle": "1"],
+                ],
+            ])
+        #expect(volume.status == 201, "\(volume.message)")
+        let claim = await server.send(
+            "POST", "\(core)/persistentvolumeclaims",
+            [
+                "metadata": ["name": "claim"],
+                "spec": ["accessModes": ["ReadWriteOnce"], "resources": ["requests": size], "volumeName": "v"],
+            ])
+        #expect(claim.status == 201, "\(claim.message)")
+        let bound: JSON = ["apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made.json.at("metadata", "uid") ?? ""]
+        func token(_ audiences: [String], _ peer: Peer) async -> Answer {
+            await server.send(
+                "POST", "\(core)/serviceaccounts/default/token",
+                ["spec": ["audiences": .array(audiences.map { .string($0) }), "boundObjectRef": bound]], peer: peer)
+        }
+        let own = (await token([], node)).json.at("spec", "audiences")?.strings ?? []
+        #expect(!own.isEmpty)
+        for audience in own + ["vault", "inline", "disk"] {
+            let issued = await token([audience], node)
+            #expect(issued.status == 201, "\(audience): \(issued.message)")
+            #expect(issued.json.at("spec", "audiences") == [.string(audience)])
+        }
+        let refused = await token(["bank"], node)
+        #expect(refused.status == 403)
+        #expect(
+            refused.message
+                == "serviceaccounts \"default\" is forbidden: audience \"bank\" not found in pod spec volume, "
+                + "system:node:n1 is not authorized to request tokens for this audience")
+        let both = await token(["vault", "inline"], node)
+        #expect(both.status == 403)
+        #expect(both.message == "serviceaccounts \"default\" is forbidden: node may only request 0 or 1 audiences")
+        // Others than nodes are not held to it; nodes may be let by name.
+        #expect(await token(["bank"], user("ann", "system:masters")).status == 201)
+        let rights = "/apis/rbac.authorization.k8s.io/v1"
+        let verb = "request-serviceaccounts-token-audience"
+        let role = await server.send(
+            "POST", "\(rights)/clusterroles",
+            [
+                "metadata": ["name": "bank"],
+                "rules": [
+                    [
+                        "verbs": [.string(verb)], "apiGroups": [""], "resources": ["bank"],
+                        "resourceNames": ["default"],
+                    ]
+                ],
+            ])
+        #expect(role.status == 201, "\(role.message)")
+        let binding = await server.send(
+            "POST", "\(rights)/clusterrolebindings",
+            [
+                "metadata": ["name": "bank"],
+                "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bank"],
+                "subjects": [["apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"]],
+            ])
+        #expect(binding.status == 201, "\(binding.message)")
+        #expect(await token(["bank"], node).status == 201)
+        #expect(await token(["mint"], node).status == 403)
+    }
 }

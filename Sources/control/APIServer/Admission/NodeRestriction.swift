@@ -205,6 +205,7 @@ struct NodeRestriction: AdmissionStep {
         guard pod.at("spec", "nodeName")?.string == node else {
             throw request.forbidden("node requested token bound to a pod scheduled on a different node")
         }
+        try TokenAudiences.check(request, pod: pod, core)
     }
 
     private func lease(_ node: String, _ request: AdmissionRequest) throws(APIStatus) {

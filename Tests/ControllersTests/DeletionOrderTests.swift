@@ -33,6 +33,22 @@ import Testing
         #expect(graph.isBlocked("b") && graph.isBlocked("a"))
     }
 
+    /// Deleted and made again by its name while nobody watched: its end is told by the new uid only.
+    @Test func whoIsReplacedUnseenFreesItsDependentsAndItsOwner() {
+        var graph = OwnerGraph()
+        let old = Self.object("old", owners: ["owner"], isGoing: false)
+        #expect(graph.change(.replicaSets, nil, old) == ["old"])
+        #expect(graph.change(.pods, nil, Self.object("pod", owners: ["old"], isGoing: false)) == ["pod"])
+        #expect(Set(graph.change(.replicaSets, old, Self.object("new", isGoing: false))) == ["pod", "owner"])
+        #expect(graph.nodes["old"] == nil && graph.nodes["new"] == nil)
+        // A change of the same object frees nobody; its end does, whether or not it has owners itself.
+        let plain = Self.object("plain", isGoing: false)
+        #expect(graph.change(.replicaSets, nil, plain) == [])
+        #expect(graph.change(.pods, nil, Self.object("p", owners: ["plain"], isGoing: false)) == ["p"])
+        #expect(graph.change(.replicaSets, plain, plain) == [])
+        #expect(graph.change(.replicaSets, plain, nil) == ["p"])
+    }
+
     @Test func aNamespaceSaysWhatFailed() {
         var content = NamespaceContent()
         #expect(content.isEmpty)

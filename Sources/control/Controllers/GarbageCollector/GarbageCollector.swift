@@ -73,19 +73,8 @@ struct GarbageCollector: Controller {
     }
 
     private func changed(_ resource: ResourceID, _ old: JSON?, _ new: JSON?) {
-        guard let uid = (new ?? old)?["metadata"]?["uid"]?.string else { return }
-        let affected: [String] = graph.value.withLock { graph in
-            let owners = graph.nodes[uid]?.owners.map(\.uid) ?? []
-            let dependents = graph.dependents(of: uid).map(\.id.uid)
-            if let new { graph.set(resource, new) } else { graph.remove(uid) }
-            // Its going frees its dependents; its going or changing may be what an owner waits for. By itself it only asks
-            // for work when it is in the graph: most objects are not, and are written all the time.
-            return new == nil ? dependents + owners : (graph.nodes[uid] != nil ? [uid] : []) + owners
-        }
+        let affected = graph.value.withLock { $0.change(resource, old, new) }
         for uid in affected { queue.add(uid) }
-        if new != nil, let replaced = old?["metadata"]?["uid"]?.string, replaced != uid {
-            graph.value.withLock { $0.remove(replaced) }
-        }
     }
 
     private func reconcile(_ uid: String) async throws -> Outcome {

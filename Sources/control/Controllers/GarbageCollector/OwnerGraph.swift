@@ -39,6 +39,28 @@ struct OwnerGraph {
 
     init() {}
 
+    /// Takes in a change as an informer tells it: no `old` is new, no `new` is gone, another uid is both, because after
+    /// a gap in the watch an object may have been deleted and made again by its name, its end never told.
+    /// - Returns: the uids that there may be something to do about now.
+    mutating func change(_ resource: ResourceID, _ old: JSON?, _ new: JSON?) -> [String] {
+        func uid(_ object: JSON?) -> String? { object?["metadata"]?["uid"]?.string }
+        var affected: [String] = []
+        // Its going frees its dependents, and may be what an owner waits for.
+        if let gone = uid(old), gone != uid(new) {
+            affected = dependents(of: gone).map(\.id.uid) + owners(of: gone)
+            remove(gone)
+        }
+        guard let new, let present = uid(new) else { return affected }
+        // So may its changing. By itself it only asks for work when it is in the graph: most objects are not, and are
+        // written all the time.
+        affected += owners(of: present)
+        set(resource, new)
+        if nodes[present] != nil { affected.append(present) }
+        return affected
+    }
+
+    private func owners(of uid: String) -> [String] { nodes[uid]?.owners.map(\.uid) ?? [] }
+
     mutating func set(_ resource: ResourceID, _ object: JSON) {
         let metadata = object["metadata"]
         guard let uid = metadata?["uid"]?.string else { return }

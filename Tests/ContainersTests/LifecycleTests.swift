@@ -44,6 +44,9 @@ import Testing
             #expect(lines.first == "x")
             #expect(lines[1] == "1", "a PID namespace of its own")
             #expect(lines[2] == Namespace.identity(.network, pid: sandbox.supervisorPID))
+            let supervisor = try #require(await node.runtime.supervisor(of: sandbox.uid))
+            let inside = try await NetworkNamespace.run(in: supervisor) { Files.symlinkTarget("/proc/thread-self/ns/net") }
+            #expect(lines[2] == inside)
             #expect(lines[2] != Files.symlinkTarget("/proc/self/ns/net"))
         }
     }
@@ -134,10 +137,14 @@ import Testing
             let started = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
             guard case .running(let pid, _) = started.state else { return }
             let process = try ProcessHandle(pid: pid)
+            let supervisor = try #require(await node.runtime.supervisor(of: sandbox.uid))
             try ProcessHandle(pid: sandbox.supervisorPID).signal(Signal.kill)
             for await event in node.runtime.events where event == .supervisorDied(uid: sandbox.uid) { break }
             try await eventually("the container's end") { !process.isRunning }
             #expect(await node.runtime.status(sandbox.uid) == nil)
+            // Who kept the handle gets into nobody's network with it.
+            #expect(await node.runtime.supervisor(of: sandbox.uid) == nil)
+            await #expect(throws: SystemError.self) { try await NetworkNamespace.run(in: supervisor) {} }
         }
     }
 

@@ -113,6 +113,9 @@ final class FakeRuntime: ContainerRuntime {
         throw ContainersError.invalid("the fake does not attach")
     }
     func reopenLog(sandbox uid: String, id: String) async throws {}
+    /// There are no processes here.
+    func supervisor(of uid: String) async -> ProcessHandle? { nil }
+
     func status(_ uid: String) async -> SandboxStatus? {
         let (status, after) = state.withLock { state in
             defer { state.afterStatus = nil }

@@ -65,24 +65,11 @@ public enum NetworkNamespace {
         }
     }
 
-    public static func run<T: Sendable>(
-        inPid pid: Int32, _ body: @escaping @Sendable () throws -> T
-    ) async throws -> T {
-        try await run(in: ProcessHandle(pid: pid), body)
-    }
-
     /// Blocks the calling thread until `body` has run inside: for synchronous code that is on a thread of its own anyway.
     public static func runBlocking<T: Sendable>(
         fd namespace: SharedDescriptor, _ body: @escaping @Sendable () throws -> T
     ) throws -> T {
         try Threads.runAndWait(name: "netns") { try enter(namespace.raw, "fd \(namespace.raw)", body) }
-    }
-
-    public static func runBlocking<T: Sendable>(
-        inPid pid: Int32, _ body: @escaping @Sendable () throws -> T
-    ) throws -> T {
-        let process = try ProcessHandle(pid: pid)
-        return try Threads.runAndWait(name: "netns") { try enter(process.descriptor.raw, "pid \(pid)", body) }
     }
 
     /// setns accepts a namespace's descriptor and, since Linux 5.8, a pidfd.

@@ -2,6 +2,7 @@
 // small implementation of its own in its place.
 
 public import Cgroups
+public import Kernel
 
 public protocol ContainerRuntime: Sendable {
     /// Finds the sandboxes that outlived the last noded and takes them over. To be called once, before the others.
@@ -34,7 +35,8 @@ public protocol ContainerRuntime: Sendable {
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession
 
     /// Joins the running container's own streams, its input only with `stdin`: what ends with the session (stdinOnce)
-    /// stays open for the one that will write. Its `wait` returns the container's exit code.
+    /// stays open for the one that will write. Its `wait` returns the container's exit code. A container has at most 64
+    /// such sessions; one ends when both its streams are let go.
     func attach(sandbox uid: String, container id: String, stdin: Bool) async throws -> ExecSession
 
     /// The log file at the container's log path was renamed by somebody else: write to a new one.
@@ -42,6 +44,10 @@ public protocol ContainerRuntime: Sendable {
 
     /// nil when there is no such sandbox.
     func status(_ uid: String) async -> SandboxStatus?
+
+    /// The process whose namespaces are the pod's, held since the sandbox was made or found: it may have ended, it cannot
+    /// be another. nil when there is no such sandbox.
+    func supervisor(of uid: String) async -> ProcessHandle?
 
     /// All events from the moment of the first use; for one reader.
     var events: AsyncStream<RuntimeEvent> { get }

@@ -9,7 +9,7 @@
 // pod's tidying, never the start of noded. Everything may be called twice.
 
 public import Cgroups
-import Kernel
+public import Kernel
 public import Logging
 import SupervisorProtocol
 import System
@@ -81,6 +81,11 @@ public actor PodRuntime: ContainerRuntime {
     public func status(_ uid: String) async -> SandboxStatus? {
         try? await finding[uid]?.wait()
         return sandboxes[uid]?.status
+    }
+
+    public func supervisor(of uid: String) async -> ProcessHandle? {
+        try? await finding[uid]?.wait()
+        return sandboxes[uid]?.process
     }
 
     // MARK: Containers

@@ -2,9 +2,10 @@
 // namespace it was made in, wherever it is used afterwards. For port-forward.
 
 public import Client
+import Containers
 import Kernel
 import Objects
-public import System
+import System
 
 public final class PodSocket: Sendable {
     private static let piece = 64 << 10
@@ -12,9 +13,10 @@ public final class PodSocket: Sendable {
 
     private init(_ descriptor: SharedDescriptor) { self.descriptor = descriptor }
 
-    /// - Parameter pid: a process in the pod's network namespace; nil for the node's own.
-    /// - Throws: SystemError, ECONNREFUSED when nobody listens; CancellationError.
-    static func connect(pid: Int32?, port: UInt16) async throws -> PodSocket {
+    /// - Parameter process: one in the pod's network namespace; nil for the node's own. A handle and no number: a number
+    ///   may by now be a process outside, whose loopback is the node's.
+    /// - Throws: SystemError, ECONNREFUSED when nobody listens, ESRCH when the process has ended; CancellationError.
+    static func connect(in process: ProcessHandle?, port: UInt16) async throws -> PodSocket {
         var failure: (any Error)?
         // As "localhost" resolves: IPv4 first.
         for text in ["127.0.0.1", "::1"] {
@@ -24,7 +26,7 @@ public final class PodSocket: Sendable {
                 SharedDescriptor(try InternetSocket.connected(.tcp, to: remote))
             }
             do {
-                let descriptor = if let pid { try await NetworkNamespace.run(inPid: pid, open) } else { try open() }
+                let descriptor = if let process { try await NetworkNamespace.run(in: process, open) } else { try open() }
                 _ = try await Readiness.shared.wait(descriptor, for: .writable)
                 try InternetSocket.check(descriptor.raw, to: remote)
                 return PodSocket(descriptor)
@@ -65,11 +67,15 @@ extension Kubelet {
     public func connect(pod key: ObjectKey, port: Int) async throws -> PodSocket {
         let worker = try worker(key)
         guard let number = UInt16(exactly: port), number > 0 else { throw APIStatus.badRequest("port \(port)") }
-        guard let place = await worker.networkPlace else {
-            throw APIStatus.internalError("pod \(key.name) has no network yet")
+        let missing = APIStatus.internalError("pod \(key.name) has no network yet")
+        guard let place = await worker.networkPlace else { throw missing }
+        var process: ProcessHandle?
+        if place == .sandbox {
+            process = await dependencies.runtime.supervisor(of: worker.uid)
+            if process == nil { throw missing }
         }
         do {
-            return try await PodSocket.connect(pid: place.pid, port: number)
+            return try await PodSocket.connect(in: process, port: number)
         } catch let error as SystemError {
             throw APIStatus.internalError(
                 "failed to connect to localhost:\(port) inside the pod's network namespace: \(error.errno)")

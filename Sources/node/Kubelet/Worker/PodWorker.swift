@@ -144,13 +144,13 @@ actor PodWorker {
             willRun: !slot.hasEnded && !machine.isStopping && !machine.isTerminal)
     }
 
-    struct NetworkPlace: Sendable { var pid: Int32? }
+    /// The network namespace with the pod's sockets.
+    enum NetworkPlace: Sendable { case node, sandbox }
 
-    /// Where the pod's sockets are: its sandbox's network namespace, or with a nil pid the node's own. nil while the
-    /// pod has no network.
+    /// nil while the pod has no network.
     var networkPlace: NetworkPlace? {
         guard machine.sandboxExists, machine.networkReady else { return nil }
-        return machine.plan.hostNetwork ? NetworkPlace(pid: nil) : supervisorPID.map { NetworkPlace(pid: $0) }
+        return machine.plan.hostNetwork ? .node : .sandbox
     }
 
     /// What the pod holds of the node; nil once it is over.

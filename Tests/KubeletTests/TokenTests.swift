@@ -13,6 +13,8 @@ import Testing
 private final class Tokens: APIClient {
     let asked = Mutex<[JSON]>([])
     let isAway = Mutex(false)
+    /// Happens while a request is on its way.
+    let meanwhile = Mutex<(@Sendable () async -> Void)?>(nil)
     let clock: Mutex<Timestamp>
 
     init(_ start: Timestamp) { clock = Mutex(start) }
@@ -25,6 +27,7 @@ private final class Tokens: APIClient {
     ) async throws(APIStatus) -> JSON {
         if isAway.withLock({ $0 }) { throw .unavailable("away") }
         guard resource == .serviceAccounts, subresource == "token" else { throw .notFound(resource, key.name) }
+        if let happens = meanwhile.withLock({ $0 }) { await happens() }
         let number = asked.withLock { asked in
             asked.append(object)
             return asked.count
@@ -122,6 +125,37 @@ private final class Tokens: APIClient {
             #expect(uid == "u1")
             break
         }
+        running.cancel()
+        await running.value
+    }
+
+    @Test func nothingIsKeptOfAPodThatHasGone() async throws {
+        let server = Tokens(.now())
+        let cache = cache(server)
+        server.meanwhile.withLock { $0 = { await cache.release("u1") } }
+        #expect(try await text(cache) == "shop/robot#1")
+        #expect(await cache.count == 0)
+        // A pod that goes takes nobody else's along.
+        server.meanwhile.withLock { $0 = { await cache.release("u2") } }
+        #expect(try await text(cache) == "shop/robot#2")
+        #expect(await cache.count == 1)
+    }
+
+    @Test func whatIsNoLongerValidGoes() async throws {
+        let server = Tokens(.now())
+        let (told, tell) = AsyncStream<String>.makeStream()
+        let cache = cache(server) { tell.yield($0) }
+        _ = try await text(cache)
+        _ = try await text(cache, TokenQuestion(account: "robot", audience: "", seconds: 5000))
+        server.pass(1001)
+        let running = Task { await cache.run() }
+        // The pod is told first: it may want another.
+        for await uid in told {
+            #expect(uid == "u1")
+            break
+        }
+        while await cache.count > 1 { await Task.yield() }
+        #expect(await cache.count == 1)
         running.cancel()
         await running.value
     }

@@ -2,7 +2,8 @@
 // once, and again when four fifths of their life, or a day, are over.
 //
 // One sleep for all of them, to the earliest due time. A token that cannot be renewed stays in use as long as it is valid;
-// the next try comes after a minute.
+// the next try comes after a minute. One that nobody asks for again goes when it is no longer valid, and nothing is kept
+// of a pod that has gone, not even what was asked for before and answered after.
 
 import Client
 import Logging
@@ -31,6 +32,8 @@ actor TokenCache {
     private let due: @Sendable (_ podUID: String) -> Void
     private let now: @Sendable () -> Timestamp
     private var tokens: [Key: Token] = [:]
+    /// Requests on their way, by pod uid, and whether the pod went meanwhile.
+    private var asking: [String: (count: Int, released: Bool)] = [:]
     /// Signalled when a due time may have come nearer.
     private nonisolated let changed = ChangeSignal()
 
@@ -45,12 +48,18 @@ actor TokenCache {
         self.due = due
     }
 
+    /// How many are kept.
+    var count: Int { tokens.count }
+
     func token(_ question: TokenQuestion, for pod: PodIdentity) async throws -> [UInt8] {
         let key = Key(pod: pod, question: question)
         let now = now()
         if let known = tokens[key], now < known.due { return known.bytes }
+        asking[pod.uid, default: (0, false)].count += 1
+        defer { answered(pod.uid) }
         do {
             let fresh = try await request(key, now)
+            if asking[pod.uid]?.released == true { return fresh.bytes }
             tokens[key] = fresh
             changed.signal()
             return fresh.bytes
@@ -67,6 +76,11 @@ actor TokenCache {
             changed.signal()
             return known.bytes
         }
+    }
+
+    private func answered(_ podUID: String) {
+        guard let state = asking[podUID] else { return }
+        asking[podUID] = state.count > 1 ? (state.count - 1, state.released) : nil
     }
 
     private func request(_ key: Key, _ now: Timestamp) async throws -> Token {
@@ -91,6 +105,7 @@ actor TokenCache {
 
     func release(_ podUID: String) {
         tokens = tokens.filter { $0.key.pod.uid != podUID }
+        asking[podUID]?.released = true
     }
 
     /// Tells pods of due tokens until the task is cancelled.
@@ -104,7 +119,8 @@ actor TokenCache {
                 tokens[key]?.told = true
                 due(key.pod.uid)
             }
-            let next = tokens.values.filter { !$0.told }.map(\.due).min()
+            tokens = tokens.filter { !$0.value.told || now < $0.value.expires }
+            let next = tokens.values.map { $0.told ? $0.expires : $0.due }.min()
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
                     for await _ in wakes { break }

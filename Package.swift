@@ -8,12 +8,17 @@
 
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-]
+/// scripts/fuzz: instrumented for libFuzzer. Not by `swift build --sanitize=fuzzer`, which would give the supervisor
+/// (embedded Swift, part of Containers) its runtime and `main`, too.
+let fuzzes = Context.environment["NODED_FUZZ"] != nil
+
+let strict: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ] + (fuzzes ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
 /// Embedded Swift: no runtime, no existentials, no Foundation; one small static program per pod.
 let embedded: [SwiftSetting] = [
@@ -162,16 +167,22 @@ var targets: [Target] = [
         "System", "Kernel", "Cgroups", "Objects", "Store", "Client", "APIServer", "Containers", "PodNetwork", "HTTP",
         "Kubelet", .logging,
     ]),
+    .target(
+        name: "AcceptedObjects",
+        dependencies: ["System", "Objects", "Reconcile", "Scheduler", "Controllers", "Cgroups", "Kubelet"],
+        path: "Tests/Support/AcceptedObjects", swiftSettings: strict),
+    tests("AcceptedObjectsTests", ["AcceptedObjects"]),
 ]
 
 // Fuzz targets need libFuzzer, which only scripts/fuzz builds with.
-if Context.environment["NODED_FUZZ"] != nil {
+if fuzzes {
     targets += [
         .executableTarget(
             name: "fuzz",
             // Not Transport: NIO has its own fuzzers, and BoringSSL would double the build.
-            dependencies: ["System", "Objects", "Store", "Client", "HTTP", "APIServer", .logging],
-            path: "Tests/Fuzz/Sources/Fuzz", swiftSettings: strict)
+            dependencies: ["System", "Objects", "Store", "Client", "HTTP", "APIServer", "AcceptedObjects", .logging],
+            path: "Tests/Fuzz/Sources/Fuzz", swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])])
     ]
 }
 

@@ -1,8 +1,8 @@
 // Fuzz targets over what strangers send: `fuzz TARGET [libFuzzer's arguments]`. scripts/fuzz builds and runs it.
 //
 // A target takes bytes and traps when something is wrong that no input may make wrong: a crash by itself, or a promise
-// broken (what is written parses to the same value, a token comes back as it was). libFuzzer brings `main`, the inputs and
-// the measure of the code they reach, and leaves the input of a crash behind; it calls the two functions below.
+// broken (what is written parses to the same value, a token comes back as it was). libFuzzer brings the loop, the inputs
+// and the measure of the code they reach, and leaves the input of a crash behind; it calls the last two functions below.
 
 import Glibc
 
@@ -19,10 +19,28 @@ let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
     ("protobuf", Targets.protobuf),
     ("request", Targets.request),
     ("object", Targets.object),
+    ("accepted", Targets.accepted),
 ]
 
 /// Set before the first input, and never again; libFuzzer's callback takes no context.
 nonisolated(unsafe) private var chosen: (@Sendable ([UInt8]) -> Void)?
+
+/// libFuzzer's own `main`, but for its name.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runFuzzer(
+    _ count: UnsafeMutablePointer<CInt>,
+    _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
+    _ test: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+/// The program's entry under the name that SwiftPM gives that of a target called `fuzz`.
+@_cdecl("fuzz_main")
+public func enter(
+    _ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+) -> CInt {
+    var (count, arguments) = (count, arguments)
+    return runFuzzer(&count, &arguments) { testOneInput($0, $1) }
+}
 
 /// Called first: takes the target's name out of the arguments, which are libFuzzer's from then on.
 @_cdecl("LLVMFuzzerInitialize")

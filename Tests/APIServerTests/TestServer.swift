@@ -240,13 +240,17 @@ final class TestServer: Sendable {
         address: "127.0.0.1",
         certificate: ClientCertificate(commonName: "kubernetes-admin", organizations: ["system:masters"]))
 
-    init(store: MemoryStore = MemoryStore(), open: Bool = true) async throws {
+    init(
+        store: MemoryStore = MemoryStore(), open: Bool = true,
+        configure: (inout APIServerConfiguration) -> Void = { _ in }
+    ) async throws {
         self.store = store
         var configuration = APIServerConfiguration(advertiseAddress: IPAddress("192.0.2.1")!)
         configuration.serviceCIDRs = [CIDR("10.43.0.0/24")!]
         configuration.tokenSigner = TestTokenSigner()
         configuration.certificateSigner = TestCertificateSigner()
         configuration.staticTokens = (try? StaticToken.parse(TestServer.tokenFile)) ?? []
+        configure(&configuration)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         server = APIServer(store: store, configuration: configuration, nodeBackend: node, logger: logger)

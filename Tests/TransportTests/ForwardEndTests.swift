@@ -33,6 +33,9 @@ final class Tokens: Sendable {
 
     var count: Int { given.withLock { $0.count } }
 
+    /// Those of them that are there still.
+    var held: Int { given.withLock { $0.count { $0.token != nil } } }
+
     /// Waits, at most 20 seconds, until none is left.
     func areGone() async throws -> Bool {
         let deadline = ContinuousClock.now + .seconds(20)
@@ -44,7 +47,9 @@ final class Tokens: Sendable {
     }
 }
 
-func forwarding(to port: Int, _ request: HTTPRequest, _ tokens: Tokens? = nil) -> HTTPReply {
+func forwarding(
+    to port: Int, _ request: HTTPRequest, _ tokens: Tokens? = nil, place: Tokens.Token? = nil
+) -> HTTPReply {
     let token = tokens?.make()
     return .forward(
         Forwarding(
@@ -52,7 +57,7 @@ func forwarding(to port: Int, _ request: HTTPRequest, _ tokens: Tokens? = nil) -
             headers: request.headers.endToEnd, answered: { [token] _, headers in withExtendedLifetime(token) { headers } },
             failed: { reason in
                 withExtendedLifetime(token) { HTTPResponse(status: 503, bytes: Array(reason.utf8)) }
-            }))
+            }, place: place))
 }
 
 func withWay(
@@ -137,6 +142,44 @@ extension TransportTests {
                 #expect(try await tokens.areGone())
                 #expect(tokens.count == 1)
                 withExtendedLifetime(client) {}
+            }
+        }
+
+        @Test func thePlaceIsHeldToTheEndOfTheExchangeOrTheTunnel() async throws {
+            let places = Tokens()
+            let go = Promise<Bool>()
+            let slow = try Back { peer in
+                _ = try peer.readHead()
+                while go.present == nil { usleep(1000) }
+                try peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+            try await withWay { forwarding(to: slow.port, $0, place: places.make()) } _: { port in
+                try await talk(port) { client in
+                    try client.send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                    usleep(100_000)
+                    #expect(places.held == 1)
+                    go.fulfil(true)
+                    #expect(try client.readResponse().text == "ok")
+                }
+                #expect(try await places.areGone())
+            }
+            let back = try Back { peer in
+                _ = try peer.readHead()
+                try peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+                while let bytes = try? peer.read(4) { try peer.send(bytes) }
+            }
+            try await withWay { forwarding(to: back.port, $0, place: places.make()) } _: { port in
+                try await talk(port) { client in
+                    try client.send("GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+                    #expect(try client.readHead().status == 101)
+                    for _ in 0..<50 {
+                        try client.send("abcd")
+                        #expect(try client.read(4) == Array("abcd".utf8))
+                    }
+                    usleep(100_000)
+                    #expect(places.held == 1)
+                }
+                #expect(try await places.areGone())
             }
         }
 

@@ -266,6 +266,37 @@ extension TransportTests {
             }
         }
 
+        /// Who counts what is open counts by what the closure holds.
+        @Test func nothingIsKeptOfWhatIsOver() async throws {
+            let tokens = Tokens()
+            try await withServer { _ in
+                let token = tokens.make()
+                return .webSocket(subprotocol: "") { socket in
+                    for await message in socket.messages {
+                        try? await socket.send(message)
+                        if message.isEmpty { break }
+                    }
+                    withExtendedLifetime(token) {}
+                }
+            } _: { port, _ in
+                // The client ends it, the server does, the connection is lost, there is no upgrade.
+                for end in [Client.frame(8, [0x03, 0xe8]), Client.frame(2, []), []] {
+                    try await talk(port) { client in
+                        try client.send(Client.upgrade)
+                        #expect(try client.readHead().status == 101)
+                        try client.sendFrame(2, [1])
+                        #expect(try client.readFrame().payload == [1])
+                        #expect(tokens.held > 0)
+                        try client.send(end)
+                    }
+                }
+                let status = try await talk(port) { try $0.get("/ws").status }
+                #expect(status == 400)
+                #expect(try await tokens.areGone())
+                #expect(tokens.count == 4)
+            }
+        }
+
         @Test func lostConnectionsEndTheMessages() async throws {
             let ended = Promise<Bool>()
             let started = Promise<Bool>()

@@ -18,7 +18,7 @@ internal import System
 
 public final class APIServer: HTTPHandler {
     let core: APICore
-    private let front: HTTPFront
+    let front: HTTPFront
 
     public init(
         store: any ObjectStore, registry: Registry = .standard, configuration: APIServerConfiguration,
@@ -46,7 +46,8 @@ public final class APIServer: HTTPHandler {
             issuer: IssuerDocuments(core.tokens, serverAddress: configuration.serverAddress), health: health,
             components: components, node: nodeBackend, logger: logger,
             inFlight: InFlight(
-                writeLimit: configuration.maxMutatingRequests, readLimit: configuration.maxReadingRequests))
+                writeLimit: configuration.maxMutatingRequests, readLimit: configuration.maxReadingRequests),
+            sessions: Sessions(limit: configuration.maxSessions, userLimit: configuration.maxUserSessions))
     }
 
     /// Opens the store, fills the caches and makes the bootstrap objects. Once.

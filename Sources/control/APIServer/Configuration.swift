@@ -17,6 +17,10 @@ public struct APIServerConfiguration: Sendable {
     /// and system:masters do not count. kube-apiserver's --max-mutating-requests-inflight and --max-requests-inflight.
     public var maxMutatingRequests = 200
     public var maxReadingRequests = 400
+    /// Connections to pods that may be open at a time, of all users and of one: proxied requests and tunnels, exec,
+    /// attach, port-forward and each of its connections. More get 429; system:masters do not count.
+    public var maxSessions = 800
+    public var maxUserSessions = 400
     /// Signs and verifies service account tokens; without one none are issued and none are known.
     public var tokenSigner: (any TokenSigner)?
     /// `iss` of service account tokens: an https URL without a path's trailing slash.

@@ -20,6 +20,7 @@ struct HTTPFront: Sendable {
     let logger: Logger
     let metrics = Metrics()
     let inFlight: InFlight
+    let sessions: Sessions
 
     /// What is known of a resource request once its path and headers are understood.
     struct Call: Sendable {
@@ -110,7 +111,7 @@ struct HTTPFront: Sendable {
         if declaration.isNamespaced ? path.namespace == nil && path.name != nil : path.namespace != nil {
             return .response(Responses.noSuchPath)
         }
-        if path.subresource == "proxy", declaration.subresource("proxy") != nil { return try proxy(path, request) }
+        if path.subresource == "proxy", declaration.subresource("proxy") != nil { return try proxy(path, request, user) }
         guard let verb else { throw Responses.methodNotAllowed }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
         let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)

@@ -19,11 +19,13 @@ public struct Forwarding: Sendable {
     public var answered: @Sendable (Int, HTTPHeaders) -> HTTPHeaders
     /// What the client gets when there is no answer: `dial tcp 10.42.0.5:80: connect: connection refused`. Called instead.
     public var failed: @Sendable (String) -> HTTPResponse
+    /// Held until the exchange, or the tunnel that it becomes, is over: by this its maker can count them.
+    public var place: (any AnyObject & Sendable)?
 
     public init(
         address: IPAddress, port: Int, isSecure: Bool, path: String, headers: HTTPHeaders,
         answered: @escaping @Sendable (Int, HTTPHeaders) -> HTTPHeaders = { $1 },
-        failed: @escaping @Sendable (String) -> HTTPResponse
+        failed: @escaping @Sendable (String) -> HTTPResponse, place: (any AnyObject & Sendable)? = nil
     ) {
         self.address = address
         self.port = port
@@ -32,5 +34,6 @@ public struct Forwarding: Sendable {
         self.headers = headers
         self.answered = answered
         self.failed = failed
+        self.place = place
     }
 }

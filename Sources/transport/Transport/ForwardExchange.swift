@@ -196,7 +196,7 @@ final class ForwardExchange {
         fields = forwarding.answered(101, fields)
         fields["Connection"] = "Upgrade"
         fields["Upgrade"] = head.headers.first(name: "upgrade") ?? upgrade
-        let (client, server) = TunnelEnd.pair(stall.clock, timeout: stall.timeout)
+        let (client, server) = TunnelEnd.pair(stall.clock, timeout: stall.timeout, place: forwarding.place)
         if connection.becomeTunnel(fields, context, client) { upstream.becomeTunnel(server) } else { upstream.close() }
     }
 

@@ -16,15 +16,21 @@ final class TunnelEnd: ChannelDuplexHandler {
     private let clock: DeadlineClock
     private let timeout: TimeAmount
     private var stall: StallWatch?
+    private var place: (any AnyObject & Sendable)?
 
-    private init(_ clock: DeadlineClock, _ timeout: TimeAmount) {
+    private init(_ clock: DeadlineClock, _ timeout: TimeAmount, _ place: (any AnyObject & Sendable)?) {
         self.clock = clock
         self.timeout = timeout
+        self.place = place
     }
 
-    /// - Parameter timeout: how long a side may take nothing of what waits for it.
-    static func pair(_ clock: DeadlineClock, timeout: TimeAmount) -> (TunnelEnd, TunnelEnd) {
-        let (a, b) = (TunnelEnd(clock, timeout), TunnelEnd(clock, timeout))
+    /// - Parameters:
+    ///   - timeout: how long a side may take nothing of what waits for it.
+    ///   - place: held while one of the two connections is there.
+    static func pair(
+        _ clock: DeadlineClock, timeout: TimeAmount, place: (any AnyObject & Sendable)?
+    ) -> (TunnelEnd, TunnelEnd) {
+        let (a, b) = (TunnelEnd(clock, timeout, place), TunnelEnd(clock, timeout, place))
         a.partner = b
         b.partner = a
         return (a, b)
@@ -40,6 +46,7 @@ final class TunnelEnd: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         partner = nil
+        place = nil
         stall?.end()
     }
 

@@ -25,7 +25,9 @@ extension HTTPFront {
 
     private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-    func proxy(_ path: ResourcePath, _ request: HTTPRequest) throws(APIStatus) -> HTTPReply {
+    func proxy(
+        _ path: ResourcePath, _ request: HTTPRequest, _ user: UserInfo
+    ) throws(APIStatus) -> HTTPReply {
         guard HTTPFront.methods.contains(request.method) else { throw Responses.methodNotAllowed }
         let text = path.name ?? ""
         guard let name = ProxyName(text) else {
@@ -34,15 +36,17 @@ extension HTTPFront {
         let namespace = path.namespace ?? ""
         switch path.resource {
         case "pods":
-            return forward(request, to: try core.proxyTarget(pod: name, namespace: namespace))
+            return try forward(request, user, to: try core.proxyTarget(pod: name, namespace: namespace))
         case "services":
-            return forward(request, to: try core.proxyTarget(service: name, text, namespace: namespace))
+            return try forward(request, user, to: try core.proxyTarget(service: name, text, namespace: namespace))
         default:
             return try nodePage(name, path, request)
         }
     }
 
-    private func forward(_ request: HTTPRequest, to target: ProxyTarget) -> HTTPReply {
+    private func forward(
+        _ request: HTTPRequest, _ user: UserInfo, to target: ProxyTarget
+    ) throws(APIStatus) -> HTTPReply {
         let (prefix, rest) = HTTPFront.split(request.path)
         if rest.isEmpty, request.headers["Upgrade"] == nil, request.method == "GET" || request.method == "HEAD" {
             // So that relative links in the page lead below it.
@@ -60,7 +64,8 @@ extension HTTPFront {
                     headers["Location"] = location.rewrite(place)
                     return headers
                 },
-                failed: { reason in Responses.failure(.unavailable("error trying to reach service: \(reason)")) }))
+                failed: { reason in Responses.failure(.unavailable("error trying to reach service: \(reason)")) },
+                place: try sessions.open(user)))
     }
 
     /// The path up to the segment `proxy`, and what is behind it, both as they were sent.

@@ -25,10 +25,12 @@ extension HTTPFront {
             throw .badRequest("unable to forward port because pod is not running. Current status=\(phase)")
         }
         let key = call.key
-        let ports = PodPorts(node, pod: key)
+        let ports = PodPorts(node, pod: key, call.user, sessions)
         guard chosen == Self.channels else {
+            let session = try ports.open()
             return .webSocket(subprotocol: chosen) { [logger] in
                 await PortForwardTunnel(ports, $0, logger: logger).run()
+                withExtendedLifetime(session) {}
             }
         }
         var wanted: [Int] = []
@@ -41,8 +43,10 @@ extension HTTPFront {
         guard !wanted.isEmpty, wanted.count <= 64 else {
             throw .badRequest("the query parameter ports is required: 1 to 64 ports, one each")
         }
+        let session = try ports.open()
         return .webSocket(subprotocol: chosen) { [wanted] in
             await PortForwardChannels(ports, wanted, $0).run()
+            withExtendedLifetime(session) {}
         }
     }
 }
@@ -57,10 +61,25 @@ struct PodPorts: Sendable {
 
     let pod: ObjectKey
     private let node: any NodeBackend
+    private let user: UserInfo
+    private let sessions: Sessions
 
-    init(_ node: any NodeBackend, pod: ObjectKey) {
+    init(_ node: any NodeBackend, pod: ObjectKey, _ user: UserInfo, _ sessions: Sessions) {
         self.node = node
         self.pod = pod
+        self.user = user
+        self.sessions = sessions
+    }
+
+    /// What the user's next connection, or the whole port-forward, is counted by.
+    /// - Throws: 429 when he has too many.
+    func open() throws(APIStatus) -> Session? { try sessions.open(user) }
+
+    /// Why there is no connection, in words for the client.
+    func failure(_ port: Int, _ error: APIStatus) -> String {
+        // An internal error's own words are in its cause.
+        let words = error.details?.causes.first?.message ?? error.message
+        return "error forwarding port \(port) to pod \(pod.name): \(words)"
     }
 
     /// Returns when the pod has lost its network: nothing more can be forwarded.
@@ -78,9 +97,7 @@ struct PodPorts: Sendable {
         do {
             connection = try await node.connect(pod: pod, port: port)
         } catch {
-            // An internal error's own words are in its cause.
-            let words = error.details?.causes.first?.message ?? error.message
-            return "error forwarding port \(port) to pod \(pod.name): \(words)"
+            return failure(port, error)
         }
         await withTaskGroup(of: Bool.self) { group in
             group.addTask {
@@ -174,8 +191,17 @@ struct PortForwardChannels: Sendable {
 
     private func forward(_ index: Int) async {
         let (connection, channel) = (connection, UInt8(2 * index))
-        let failure = await ports.forward(port: wanted[index], from: inputs[index]) { bytes in
-            if !bytes.isEmpty { try await connection.send([channel] + bytes) }
+        var failure: String?
+        do {
+            let session = try ports.open()
+            failure = await ports.forward(port: wanted[index], from: inputs[index]) { bytes in
+                if !bytes.isEmpty { try await connection.send([channel] + bytes) }
+            }
+            withExtendedLifetime(session) {}
+        } catch {
+            // What is still sent to it is dropped.
+            inputs[index].finish()
+            failure = ports.failure(wanted[index], error)
         }
         if let failure { try? await connection.send([channel + 1] + Array(failure.utf8)) }
     }

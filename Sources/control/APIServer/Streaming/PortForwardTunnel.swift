@@ -84,15 +84,27 @@ struct PortForwardTunnel: Sendable {
                             continue
                         }
                         // Always the second: what nobody takes must not be received.
-                        guard inputs[stream] == nil, let error = halves.removeValue(forKey: id) else {
+                        guard inputs[stream] == nil, let half = halves.removeValue(forKey: id) else {
                             try? await connection.send(SPDYWriter.reset(stream: stream, status: 1))
+                            continue
+                        }
+                        let session: Session?
+                        do {
+                            session = try ports.open()
+                        } catch {
+                            // Words would end kubectl, and with it the connections that there are.
+                            try? await connection.send(SPDYWriter.reset(stream: stream, status: 3))
+                            try? await connection.send(SPDYWriter.data(stream: half, fin: true, []))
                             continue
                         }
                         try? await connection.send(writer.reply(stream: stream))
                         let input = Input()
                         inputs[stream] = input
                         if fin { input.queue.finish() }
-                        group.addTask { await forward(port, data: stream, error: error, input) }
+                        group.addTask {
+                            await forward(port, data: stream, error: half, input)
+                            withExtendedLifetime(session) {}
+                        }
                     case .data(let stream, let fin, let bytes):
                         await inputs[stream]?.queue.push(bytes)
                         if fin { inputs[stream]?.queue.finish() }

@@ -74,7 +74,9 @@ extension HTTPFront {
         guard let chosen = ChannelProtocol.choose(offered) else {
             throw Streams.unsupported(offered, ChannelProtocol.allCases.map(\.rawValue))
         }
+        let session = try sessions.open(call.user)
         return .webSocket(subprotocol: offered.isEmpty ? "" : chosen.rawValue) { [options] connection in
+            defer { withExtendedLifetime(session) {} }
             do throws(APIStatus) {
                 let streams = try await open(options)
                 await ExecChannels(streams, connection, options, chosen, showsExitCode: showsExitCode).run()

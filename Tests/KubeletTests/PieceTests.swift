@@ -170,6 +170,12 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         #expect(total.memoryLimit == nil)
     }
 
+    /// Also of what a sandbox without a pod notes: clocks trap at sums of the largest number.
+    @Test func nobodyWaitsForEver() {
+        #expect(PodPlan.grace(.max) == .seconds(Int32.max) && PodPlan.grace(5) == .seconds(5))
+        #expect(PodPlan.grace(nil) == .seconds(30))
+    }
+
     @Test func sumsOfAnythingAreTheLargestNumber() throws {
         let total = ContainerResources.pod(
             try yaml(

@@ -288,7 +288,7 @@ public actor Kubelet {
         // Its supervisor may answer only now.
         let sandbox = await runtime.status(found.uid) ?? found
         guard !Task.isCancelled else { return }
-        let grace = Duration.seconds(sandbox.annotations["noded.dev/grace"].flatMap { Int($0) } ?? 30)
+        let grace = PodPlan.grace(sandbox.annotations["noded.dev/grace"].flatMap { Int($0) })
         let uid = sandbox.uid
         await withDiscardingTaskGroup { group in
             for container in sandbox.containers {

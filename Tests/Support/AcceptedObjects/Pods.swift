@@ -69,7 +69,10 @@ extension AcceptedObjects {
         var room = NodeRoom()
         var held: [String: ContainerResources] = [:]
         for (index, pod) in pods.enumerated() {
-            _ = PodPlan(pod)
+            let plan = PodPlan(pod)
+            for wait in [plan.grace, plan.activeDeadline ?? .zero] {
+                findings.hold(.zero <= wait && wait <= .seconds(Int32.max), "a pod waits for \(wait)")
+            }
             let total = readGroup(pod, capacity, &findings)
             if case .refused(let refusal) = room.reserve("\(index)", total, held: held, of: capacity) {
                 let fits = (total.cpuRequest ?? 0, total.memoryRequest ?? 0) <= (0, 0)

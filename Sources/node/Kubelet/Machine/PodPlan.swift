@@ -100,6 +100,10 @@ public struct PodPlan: Sendable, Hashable {
 }
 
 extension PodPlan {
+    /// Nobody waits longer than 68 years; clocks that add up more than they can hold trap.
+    /// - Parameter seconds: any number; 30 when it is not given.
+    static func grace(_ seconds: Int?) -> Duration { .seconds(Int32(clamping: seconds ?? 30)) }
+
     public init(_ pod: JSON) {
         let metadata = pod.child("metadata")
         let spec = pod.child("spec")
@@ -109,18 +113,15 @@ extension PodPlan {
         name = metadata.text("name") ?? ""
         generation = metadata.integer("generation") ?? 0
         restartPolicy = policy
-        // Nobody waits longer than 68 years; clocks that add up more than they can hold trap.
-        grace = .seconds(min(spec.integer("terminationGracePeriodSeconds") ?? 30, 2_147_483_647))
+        grace = Self.grace(spec.integer("terminationGracePeriodSeconds"))
         hostNetwork = spec.flag("hostNetwork")
         readinessGates = spec.list("readinessGates").compactMap { $0.text("conditionType") }
         activeDeadline = spec.integer("activeDeadlineSeconds").map { .seconds($0) }
         deletionGrace =
             metadata.text("deletionTimestamp") == nil
             ? nil
-            : .seconds(
-                min(
-                    metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds") ?? 30,
-                    2_147_483_647))
+            : Self.grace(
+                metadata.integer("deletionGracePeriodSeconds") ?? spec.integer("terminationGracePeriodSeconds"))
         let initial = spec.list("initContainers").map { item in
             let sidecar = item.text("restartPolicy") == "Always"
             return ContainerPlan(
@@ -169,7 +170,7 @@ extension ProbePlan {
         timeout = .seconds(max(1, probe.integer("timeoutSeconds") ?? 1))
         successThreshold = max(1, probe.integer("successThreshold") ?? 1)
         failureThreshold = max(1, probe.integer("failureThreshold") ?? 3)
-        grace = probe.integer("terminationGracePeriodSeconds").map { .seconds(min($0, 2_147_483_647)) }
+        grace = probe.integer("terminationGracePeriodSeconds").map { PodPlan.grace($0) }
     }
 }
 

@@ -29,6 +29,7 @@ import Testing
         let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
         try await network.prepareNode()
         try await network.prepareNode()
+        try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
         let addressesA = try await network.attach(podUID: a.uid, pid: a.pid)
         let addressesB = try await network.attach(podUID: b.uid, pid: b.pid)
@@ -54,6 +55,7 @@ import Testing
         let node = try TestNode()
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let pid = try node.run { try spawn(["sleep", "20"]) }
         defer {
             kill(pid, SIGKILL)
@@ -67,6 +69,7 @@ import Testing
         let node = try TestNode()
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
         let gone = try await network.attach(podUID: a.uid, pid: a.pid)
         let server = try TestServer(in: a.namespace, port: 8080, "a")
@@ -94,6 +97,7 @@ import Testing
         var addresses: [String: PodAddresses] = [:]
         let first = try network(node)
         try await first.prepareNode()
+        try await first.recover(live: [])
         for pod in pods { addresses[pod.uid] = try await first.attach(podUID: pod.uid, pid: pod.pid) }
         // Cut off in the middle of an attach: a link without alias or route.
         try node.command("ip", "link", "add", "nd0123456789abc", "type", "veth", "peer", "name", "torn0")
@@ -121,10 +125,52 @@ import Testing
         try await second.teardown()
     }
 
+    @Test func noAddressIsGivenOutBeforeTheKernelWasRead() async throws {
+        let node = try TestNode()
+        let (old, new) = (try TestPod(), try TestPod())
+        let first = try network(node)
+        try await first.prepareNode()
+        try await first.recover(live: [])
+        let given = try await first.attach(podUID: old.uid, pid: old.pid)
+
+        let second = try network(node)
+        try await second.prepareNode()
+        await #expect(throws: PodNetworkError.self) { try await second.attach(podUID: new.uid, pid: new.pid) }
+        #expect(second.addresses(of: new.uid) == nil)
+        try await second.recover(live: [LivePod(podUID: old.uid, pid: old.pid)])
+        #expect(second.addresses(of: old.uid) == given)
+        #expect(try await second.attach(podUID: new.uid, pid: new.pid).ips != given.ips)
+        try await second.teardown()
+    }
+
+    /// The kubelet repeats a failed recovery with the list of pods it made at its start.
+    @Test func anOldListOfPodsTakesNothingFromThoseAttachedSince() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        try await network.recover(live: [])
+        let (stays, goes) = (try TestPod(), try TestPod())
+        let given = try await network.attach(podUID: stays.uid, pid: stays.pid)
+        _ = try await network.attach(podUID: goes.uid, pid: goes.pid)
+        await network.detach(podUID: goes.uid)
+        try await network.recover(live: [LivePod(podUID: goes.uid, pid: goes.pid)])
+        try await network.settle()
+        #expect(network.addresses(of: stays.uid) == given)
+        #expect(network.addresses(of: goes.uid) == nil)
+        #expect(try node.run { try RouteSocket().link(named: given.hostInterface) } != nil)
+        let server = try TestServer(in: stays.namespace, port: 8080, "here")
+        defer { server.stop() }
+        #expect(try askTCP(from: node.namespace, given.ips[0], 8080) == "here 10.42.7.0")
+        let next = try TestPod()
+        #expect(try await network.attach(podUID: next.uid, pid: next.pid).ips != given.ips)
+        try await network.teardown()
+    }
+
     @Test func aForgedSourceIsDropped() async throws {
         let node = try TestNode()
         let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
         try await network.prepareNode()
+        try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
         _ = try await network.attach(podUID: a.uid, pid: a.pid)
         let target = try await network.attach(podUID: b.uid, pid: b.pid)
@@ -174,6 +220,7 @@ import Testing
         }
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
         let server = try TestServer(in: outside.namespace, port: 80, "outside")
@@ -189,6 +236,7 @@ import Testing
         let node = try TestNode()
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
         let server = try TestServer(in: node.namespace, port: 53, address: Self.dns, "dns")
@@ -208,6 +256,7 @@ import Testing
         let node = try TestNode()
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
         let loopback = try #require(IPAddress("127.0.0.1"))
@@ -239,6 +288,7 @@ import Testing
         let node = try TestNode()
         let network = try network(node)
         try await network.prepareNode()
+        try await network.recover(live: [])
         let before = try node.output("nft", "list", "table", "inet", "noded_pods")
         #expect(before.contains("notrack") && before.contains("masquerade"))
         try node.command("nft", "flush", "ruleset")
@@ -255,6 +305,7 @@ import Testing
         let before = try picture()
         let first = try network(node)
         try await first.prepareNode()
+        try await first.recover(live: [])
         let pods = try (0..<3).map { _ in try TestPod() }
         for pod in pods { _ = try await first.attach(podUID: pod.uid, pid: pod.pid) }
         #expect(try picture() != before)

@@ -171,7 +171,7 @@ public actor Kubelet {
             try await network.recover(live: livePods)
             networkRecovered = true
         } catch {
-            // Tried again by prepareNetwork; pods wait for it without failing.
+            // Tried again by prepareNetwork; until then attaching a pod is refused and tried again with a back-off.
             logger.error("pod network is not ready", metadata: ["error": "\(error)"])
             await agent?.setProblem("container runtime network not ready: \(error)")
         }
@@ -184,7 +184,7 @@ public actor Kubelet {
         while !Task.isCancelled {
             do {
                 try await network.prepareNode()
-                // Before this no address may be given out: a live pod may have it.
+                // Before this the network gives out no address: a live pod may have it.
                 if !networkRecovered { try await network.recover(live: livePods) }
                 networkRecovered = true
                 await agent?.setProblem(nil)

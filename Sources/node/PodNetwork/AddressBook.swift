@@ -107,6 +107,8 @@ public enum PodNetworkError: Error, CustomStringConvertible {
     case exhausted(CIDR, pods: Int)
     /// `pid` lives in the node's own network namespace (hostNetwork): attaching it would move the node's links.
     case hostNamespace(podUID: String, pid: Int32)
+    /// The kernel's links have not been read yet.
+    case notRecovered(podUID: String)
     /// Two uids hash to one link name.
     case nameTaken(link: String, by: String, podUID: String)
     case config(String)
@@ -117,6 +119,8 @@ public enum PodNetworkError: Error, CustomStringConvertible {
             "no free pod address left in \(range), \(pods) pods have one: give the node a larger range"
         case .hostNamespace(let uid, let pid):
             "attach pod \(uid): process \(pid) is in the node's own network namespace"
+        case .notRecovered(let uid):
+            "attach pod \(uid): the pod network is not ready yet, which addresses live pods have is not known"
         case .nameTaken(let link, let holder, let uid):
             "attach pod \(uid): its link name \(link) belongs to \(holder)"
         case .config(let text): "pod network: \(text)"

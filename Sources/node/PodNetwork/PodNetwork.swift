@@ -20,6 +20,8 @@ public final class PodNetwork: PodNetworking {
         /// Pods whose link is being deleted.
         var departing: [String: Int] = [:]
         var monitor: RulesetMonitor?
+        /// Until the kernel was read, the address book does not know which addresses live pods have.
+        var isRecovered = false
     }
 
     private let config: PodNetworkConfig
@@ -89,6 +91,7 @@ public final class PodNetwork: PodNetworking {
             try await worker.run {}
         }
         return try await worker.run { [self] in
+            guard state.withLock({ $0.isRecovered }) else { throw PodNetworkError.notRecovered(podUID: podUID) }
             let addresses = try host.attach(podUID: podUID, pid: pid)
             state.withLock { $0.attached[podUID] = addresses }
             return addresses
@@ -136,8 +139,15 @@ public final class PodNetwork: PodNetworking {
 
     public func recover(live: [LivePod]) async throws {
         try await worker.run { [self] in
-            let found = try host.recover(live: Set(live.map(\.podUID)))
-            state.withLock { $0.attached = found.attached }
+            // The caller's list may be old: what was attached or detached since is known better here.
+            let living = state.withLock { state in
+                Set(live.map(\.podUID)).union(state.attached.keys).subtracting(state.departing.keys)
+            }
+            let found = try host.recover(live: living)
+            state.withLock { state in
+                state.attached = found.attached
+                state.isRecovered = true
+            }
             for (podUID, link) in found.garbage { beginDeletion(of: link, podUID: podUID) }
             logger.info(
                 "pod network recovered",
@@ -161,6 +171,7 @@ public final class PodNetwork: PodNetworking {
             state.withLock { state in
                 state.monitor = nil
                 state.attached = [:]
+                state.isRecovered = false
             }
             try host.teardown()
         }

@@ -64,13 +64,15 @@ public protocol PodNetworking: Sendable {
     /// Sysctls, the node's own address in the pod range, Service routes, DNS address, nft table. Idempotent.
     func prepareNode() async throws
     /// Gives the pod a link, addresses and routes. Repeated for an attached pod it returns what that pod has.
+    /// Refused until `recover` has succeeded, for the address given out might be a live pod's.
     /// - Parameter pid: a process in the pod's network namespace (the supervisor).
     func attach(podUID: String, pid: Int32) async throws -> PodAddresses
     /// Takes the pod's link away and frees its addresses once the kernel has let go. Needs no memory of the pod;
     /// returns when the pod is unreachable (link down), the deletion itself goes on in the background.
     func detach(podUID: String) async
     /// Rebuilds the address book from the kernel's links after a restart and removes links of pods that are gone.
-    /// To be called once, after `prepareNode` and before the first `attach`.
+    /// To be called after `prepareNode` and before the first `attach`, and again when it failed; pods attached or
+    /// detached since `live` was made are known without it.
     func recover(live: [LivePod]) async throws
     /// The addresses of an attached pod; nil when it is not attached.
     func addresses(of podUID: String) -> PodAddresses?

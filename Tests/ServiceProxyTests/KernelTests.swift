@@ -31,6 +31,7 @@ private final class Cluster: Sendable {
                 stateDirectory: node.directory + "/network"),
             namespace: node.namespace, logger: Logger(label: "test"))
         try await network.prepareNode()
+        try await network.recover(live: [])
         pods = try (0..<count).map { _ in try TestPod() }
         var addresses: [PodAddresses] = []
         for pod in pods { addresses.append(try await network.attach(podUID: pod.uid, pid: pod.pid)) }
@@ -40,13 +41,19 @@ private final class Cluster: Sendable {
 
     func ip(_ index: Int, v6: Bool = false) -> String { "\(addresses[index].ips[v6 ? 1 : 0])" }
 
-    func withProxy<T: Sendable>(_ body: @Sendable (ServiceProxy) async throws -> T) async throws -> T {
+    /// One that is not run yet.
+    func proxy() -> (InformerSet, ServiceProxy) {
         let informers = InformerSet(client: api, logger: Logger(label: "test"))
         let proxy = ServiceProxy(
             informers: informers,
             config: ServiceProxyConfig(
                 nodeName: "this", serviceCIDRs: [CIDR("10.43.0.0/16")!, CIDR("fd00:43::/112")!], clusterDNS: [Self.dns]),
             namespace: node.namespace, logger: Logger(label: "test"))
+        return (informers, proxy)
+    }
+
+    func withProxy<T: Sendable>(_ body: @Sendable (ServiceProxy) async throws -> T) async throws -> T {
+        let (informers, proxy) = proxy()
         return try await withThrowingTaskGroup(of: T?.self) { group in
             group.addTask {
                 await informers.run(); return nil
@@ -293,7 +300,7 @@ private final class Cluster: Sendable {
         let cluster = try await Cluster(pods: 2)
         let leaving = cluster.addresses[0].ips[0]
         try await cluster.withProxy { proxy in
-            #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .seconds(5)))
+            #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .seconds(5)), "nobody sends there")
             cluster.api.put(.services, service("web", ["10.43.0.7"]))
             cluster.api.put(.endpointSlices, slice("web", endpoints([cluster.ip(0), cluster.ip(1)])))
             #expect(try await cluster.reaches(cluster.node.namespace, "10.43.0.7", ["pod0", "pod1"]))
@@ -311,5 +318,28 @@ private final class Cluster: Sendable {
             #expect(try cluster.answers(cluster.node.namespace, "10.43.0.7") == ["pod1"])
             try await cluster.end(proxy)
         }
+    }
+
+    @Test func afterARestartTheRulesOfTheLastLifeAreAwaitedToo() async throws {
+        let cluster = try await Cluster(pods: 2)
+        let leaving = cluster.addresses[0].ips[0]
+        cluster.api.put(.services, service("web", ["10.43.0.7"]))
+        cluster.api.put(.endpointSlices, slice("web", endpoints([cluster.ip(0), cluster.ip(1)])))
+        try await cluster.withProxy { (_: ServiceProxy) async throws in
+            #expect(try await cluster.reaches(cluster.node.namespace, "10.43.0.7", ["pod0", "pod1"]))
+        }
+        cluster.api.put(.endpointSlices, slice("web", endpoints([cluster.ip(1)])))
+        let (informers, proxy) = cluster.proxy()
+        try await withThrowingTaskGroup(of: Void.self) { (group) async throws -> Void in
+            group.addTask { try await proxy.run() }
+            // Nothing is known of the API yet, and the kernel still sends there.
+            #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .milliseconds(50)) == false)
+            async let gone = proxy.waitUntilRemoved(address: leaving, timeout: .seconds(10))
+            group.addTask { await informers.run() }
+            #expect(await gone)
+            #expect(try cluster.answers(cluster.node.namespace, "10.43.0.7") == ["pod1"])
+            group.cancelAll()
+        }
+        try await cluster.end(proxy)
     }
 }

@@ -36,6 +36,8 @@ public final class ServiceProxy: Sendable {
         var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
         var dirty: Set<ObjectKey> = []
         var distrust = false
+        /// Whether `ready` says all: before the first whole commit the kernel has the rules of an earlier life.
+        var isComplete = false
         /// How often each address is a ready backend in what is committed.
         var ready: [IPAddress: Int] = [:]
         var readyOf: [String: Set<IPAddress>] = [:]
@@ -197,7 +199,10 @@ public final class ServiceProxy: Sendable {
     private func publish(_ changes: [String: ProxyService?], complete: Bool) {
         let released = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
             var changes = changes
-            if complete { for name in state.readyOf.keys where changes[name] == nil { changes[name] = .some(nil) } }
+            if complete {
+                state.isComplete = true
+                for name in state.readyOf.keys where changes[name] == nil { changes[name] = .some(nil) }
+            }
             for (name, service) in changes {
                 let new = service?.ready ?? []
                 let old = state.readyOf.updateValue(new, forKey: name) ?? []
@@ -208,6 +213,7 @@ public final class ServiceProxy: Sendable {
                     if state.ready[address] == 0 { state.ready[address] = nil }
                 }
             }
+            guard state.isComplete else { return [] }
             let done = state.waiting.filter { state.ready[$0.value.address] == nil }
             for id in done.keys { state.waiting[id] = nil }
             return done.values.map(\.continuation)
@@ -217,7 +223,7 @@ public final class ServiceProxy: Sendable {
 
     /// Waits until no Service on this node sends new flows to `address` as a ready endpoint: before SIGTERM, so
     /// that no request goes to a pod that is leaving. An endpoint kept only because nothing better is left does not
-    /// count.
+    /// count. What an earlier life left in the kernel counts until all Services have been committed once.
     /// - Returns: false when `timeout` passed first (or the task was cancelled).
     public func waitUntilRemoved(address: IPAddress, timeout: Duration) async -> Bool {
         let id = state.withLock { state in
@@ -229,7 +235,7 @@ public final class ServiceProxy: Sendable {
                 await withTaskCancellationHandler {
                     await withCheckedContinuation { continuation in
                         let now: Bool? = state.withLock { state in
-                            if state.ready[address] == nil { return true }
+                            if state.isComplete, state.ready[address] == nil { return true }
                             if Task.isCancelled { return false }
                             state.waiting[id] = (address, continuation)
                             return nil

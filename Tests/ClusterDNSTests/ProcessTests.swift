@@ -66,14 +66,14 @@ struct Fixture {
     let config: ClusterDNSConfig
     let dns: ClusterDNS
 
-    init(upstreams: [InternetEndpoint] = []) throws {
+    init(upstreams: [InternetEndpoint] = [], objects: [ResourceID: [JSON]] = [:]) throws {
         directory = "/tmp/noded-dns-\(Random.nameSuffix(10))"
         try Files.makeDirectory(directory)
         let service: JSON = [
             "metadata": ["name": "web", "namespace": "default"],
             "spec": ["clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "ports": [["port": 80]]],
         ]
-        api = ListedObjects([.services: [service]])
+        api = ListedObjects(objects.merging([.services: [service]]) { $0 + $1 })
         var logger = Logger(label: "dns-test")
         logger.logLevel = .error
         informers = InformerSet(client: api, logger: logger)
@@ -165,6 +165,46 @@ extension String {
                 try await Task.sleep(for: .milliseconds(10))
             }
             #expect(answer == ["NOERROR", "new.default.svc.cluster.local. 30 IN A 10.96.0.2"])
+        }
+    }
+
+    @Test func aServiceThatIsTooLargeLeavesTheOthersTheirNames() async throws {
+        func headless(_ name: String) -> JSON {
+            ["metadata": ["name": .string(name), "namespace": "default"], "spec": ["clusterIP": "None"]]
+        }
+        func slice(_ owner: String, _ endpoints: Int, _ version: String) -> JSON {
+            let hostname = String(repeating: "h", count: 63)
+            let list = (0..<endpoints).map { number -> JSON in
+                let addresses = (0..<150).map { JSON.string("10.1.\(number).\($0)") }
+                return ["addresses": .array(addresses), "hostname": .string(hostname), "conditions": ["ready": true]]
+            }
+            let metadata: JSON = [
+                "name": .string(owner), "namespace": "default", "resourceVersion": .string(version),
+                "labels": ["kubernetes.io/service-name": .string(owner)],
+            ]
+            return ["metadata": metadata, "addressType": "IPv4", "endpoints": .array(list)]
+        }
+        let fixture = try Fixture(objects: [
+            .services: [headless("before"), headless("large"), headless("then")],
+            .endpointSlices: [slice("before", 1, "1"), slice("large", 256, "1"), slice("then", 1, "1")],
+        ])
+        defer { fixture.remove() }
+        try await fixture.running {
+            try await fixture.until("the first snapshot") { fixture.dns.isCurrent }
+            let pid = fixture.dns.resolverPID
+            #expect(try await fixture.ask("web.default.svc.cluster.local") == Self.web)
+            for name in ["before", "then"] {
+                #expect(try await fixture.ask("\(name).default.svc.cluster.local")?.first == "NOERROR TC")
+            }
+            #expect(try await fixture.ask("large.default.svc.cluster.local") == ["SERVFAIL"])
+            fixture.api.tell(.endpointSlices, WatchEvent(kind: .modified, object: slice("large", 1, "2")))
+            var answer: String?
+            for _ in 0..<500 where answer != "NOERROR TC" {
+                answer = try await fixture.ask("large.default.svc.cluster.local")?.first
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(answer == "NOERROR TC")
+            #expect(fixture.dns.resolverPID == pid)
         }
     }
 

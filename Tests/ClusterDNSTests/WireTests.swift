@@ -68,6 +68,28 @@ func zoneLines(_ message: [UInt8]) throws -> [String] {
         }
     }
 
+    @Test(arguments: [512, 1232, 65535])
+    func moreRecordsThanCountsCanSayAreCut(limit: Int) throws {
+        let name = DNSName("many.example.org")!
+        let target = DNSName("one.many.example.org")!
+        let records = (0..<70_000).map { number in
+            let data = RecordData.srv(priority: 0, weight: 1, port: UInt16(number & 0xffff), target: target)
+            return Record(name: name, ttl: 5, data: data)
+        }
+        let asked = try Query(MessageView(query("many.example.org", .srv, edns: 4096)))
+        for answer in [Answer(answers: records), Answer(answers: [records[0]], authority: records)] {
+            let message = answer.encode(for: asked, limit: limit)
+            let view = try MessageView(message)
+            #expect(view.header.isTruncated)
+            #expect(message.count <= limit && message.count > limit - 100)
+            #expect(try Record(view.records[0], in: message) == records[0])
+            #expect(view.optRecord != nil)
+        }
+        // What is only thrown in is left out without a word (RFC 2181, 9).
+        let message = Answer(answers: [records[0]], additional: records).encode(for: asked, limit: limit)
+        #expect(try MessageView(message).header.isTruncated == false)
+    }
+
     @Test func circlesAndOverrunsAreRefused() {
         let header: [UInt8] = [0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
         let broken: [[UInt8]] = [

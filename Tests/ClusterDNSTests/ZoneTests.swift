@@ -16,8 +16,11 @@ let testServices = [
     ServiceNames(
         namespace: "prod", name: "db",
         target: .headless([
-            .init(address: address("10.1.0.5"), hostname: "db-0", ports: [http]),
-            .init(address: address("10.1.0.6"), ports: [http]),
+            .init(
+                ports: [http],
+                endpoints: [
+                    .init(address: address("10.1.0.5"), hostname: "db-0"), .init(address: address("10.1.0.6")),
+                ])
         ])),
     ServiceNames(namespace: "prod", name: "empty", target: .headless([])),
     ServiceNames(namespace: "prod", name: "inside", target: .external("web.default.svc.cluster.local")),
@@ -125,11 +128,11 @@ func testZone() -> ClusterZone {
             """))
         let port = ServiceNames.Port(name: "http", transport: "tcp", number: 8080)
         #expect(ServiceNames(service, slices: [slice])?.target
-            == .headless([.init(address: address("10.1.0.7"), hostname: "db-0", ports: [port])]))
+            == .headless([.init(ports: [port], endpoints: [.init(address: address("10.1.0.7"), hostname: "db-0")])]))
         var all = service
         all.spec.publishNotReadyAddresses = true
-        guard case .headless(let endpoints)? = ServiceNames(all, slices: [slice, slice])?.target else { return }
-        #expect(endpoints.map(\.address) == [address("10.1.0.7"), address("10.1.0.8")])
+        guard case .headless(let groups)? = ServiceNames(all, slices: [slice, slice])?.target else { return }
+        #expect(groups.map { $0.endpoints.map(\.address) } == [[address("10.1.0.7"), address("10.1.0.8")]])
     }
 }
 

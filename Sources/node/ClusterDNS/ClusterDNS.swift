@@ -73,6 +73,8 @@ public struct ClusterDNSError: Error, CustomStringConvertible {
 public final class ClusterDNS: Sendable {
     private struct State {
         var dirty: Set<ObjectKey> = []
+        /// Services of which the log has said that they have too many names.
+        var tooLarge: Set<ObjectKey> = []
         /// What the resolver has from this connection.
         var sequence: UInt64 = 0
         var applied: UInt64 = 0
@@ -264,12 +266,8 @@ public final class ClusterDNS: Sendable {
             state.applied = 0
             return state.sequence
         }
-        let all = services.objects.keys.sorted().compactMap { names($0) }
         try await link.send([.begin])
-        // In pieces: ten thousand Services are not encoded at once.
-        for start in stride(from: 0, to: all.count, by: 256) {
-            try await link.send(all[start..<min(start + 256, all.count)].map { .put($0) })
-        }
+        try await sendNames(services.objects.keys, link)
         try await link.send([.commit(sequence)])
         // What was marked before this connection's stream was there, or meanwhile.
         state.withLock { $0.wake }?.yield()
@@ -282,10 +280,41 @@ public final class ClusterDNS: Sendable {
             return (state.dirty, state.sequence)
         }
         guard !keys.isEmpty else { return }
-        let messages = keys.sorted().map { key -> ControlMessage in
-            names(key).map { .put($0) } ?? .remove(namespace: key.namespace, name: key.name)
+        try await sendNames(keys, link)
+        try await link.send([.commit(sequence)])
+    }
+
+    /// In pieces: ten thousand Services are not encoded at once.
+    private func sendNames(_ keys: some Sequence<ObjectKey>, _ link: ResolverLink) async throws {
+        var frames: [UInt8] = []
+        for key in keys.sorted() {
+            frames += frame(key)
+            guard frames.count > 256 << 10 else { continue }
+            try await link.send(frames)
+            frames = []
         }
-        try await link.send(messages + [.commit(sequence)])
+        try await link.send(frames)
+    }
+
+    /// What the resolver must know of a Service now.
+    private func frame(_ key: ObjectKey) -> [UInt8] {
+        let update = names(key).map { ControlMessage.update($0) }
+        let isNew = state.withLock { state in
+            guard update?.tooLarge != nil else {
+                state.tooLarge.remove(key)
+                return false
+            }
+            return state.tooLarge.insert(key).inserted
+        }
+        if isNew, let bytes = update?.tooLarge {
+            logger.error(
+                "the cluster DNS answers SERVFAIL for a Service that has too many endpoints and ports",
+                metadata: [
+                    "service": "\(key)", "bytes": "\(bytes)", "limit": "\(ControlMessage.largestService)",
+                    "remedy": "split it into several Services",
+                ])
+        }
+        return update?.frame ?? ControlMessage.remove(namespace: key.namespace, name: key.name).encoded()
     }
 
     // MARK: Ending

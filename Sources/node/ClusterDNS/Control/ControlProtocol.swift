@@ -1,6 +1,7 @@
 // What noded and the resolver say to each other over a unix stream: frames of a 4-byte length, a kind and fields in
 // network order. The first frame of each side says its version; sides of different versions do not feed each other, but
 // the sockets travel with the very first frame, so that an upgrade restarts the resolver without closing them.
+// No Service breaks the line: one whose names would be too many goes as a word that says so (`update`).
 //
 // noded:    hello, configure, begin, put…, commit (a whole snapshot, swapped in at commit), then put, remove, commit…
 // resolver: hello (with copies of its sockets as SCM_RIGHTS), applied for each commit, notices for noded's log.
@@ -23,7 +24,10 @@ struct ResolverConfig: Hashable, Sendable {
 }
 
 enum ControlMessage: Hashable, Sendable {
-    static let version: UInt16 = 1
+    static let version: UInt16 = 2
+    /// Bytes of one Service: a hundred thousand endpoints with short hostnames, seventy thousand ports. It bounds what a
+    /// query may have to look through, too.
+    static let largestService = 2 << 20
 
     case hello(version: UInt16, pid: Int32)
     case configure(ResolverConfig)
@@ -37,6 +41,15 @@ enum ControlMessage: Hashable, Sendable {
 }
 
 extension ControlMessage {
+    /// The frame of a Service's names; when they are over `largestService`, the one that says so, and their size.
+    static func update(_ service: ServiceNames) -> (frame: [UInt8], tooLarge: Int?) {
+        let frame = put(service).encoded()
+        guard frame.count > largestService else { return (frame, nil) }
+        let placeholder = ServiceNames(
+            namespace: service.namespace, name: service.name, target: .tooLarge(bytes: UInt64(frame.count)))
+        return (put(placeholder).encoded(), frame.count)
+    }
+
     func encoded() -> [UInt8] {
         var w = FieldWriter()
         switch self {
@@ -75,7 +88,7 @@ extension ControlMessage {
 
 /// Puts a stream together to messages.
 struct ControlReader: Sendable {
-    /// A Service with a hundred thousand endpoints fits.
+    /// More than any frame of this version has: what is longer is not ours.
     static let largest = 16 << 20
     private var buffer: [UInt8] = []
 
@@ -124,10 +137,14 @@ private struct FieldWriter {
         add(service.name)
         switch service.target {
         case .clusterIPs(let addresses, let ports): add(1 as UInt8); add(addresses) { $0.add($1) }; add(ports)
-        case .headless(let endpoints):
+        case .headless(let groups):
             add(2 as UInt8)
-            add(endpoints) { $0.add($1.address); $0.add($1.hostname); $0.add($1.ports) }
+            add(groups) { w, group in
+                w.add(group.ports)
+                w.add(group.endpoints) { $0.add($1.address); $0.add($1.hostname) }
+            }
         case .external(let name): add(3 as UInt8); add(name)
+        case .tooLarge(let bytes): add(4 as UInt8); add(bytes)
         }
     }
 }
@@ -169,6 +186,9 @@ private struct FieldReader {
             ServiceNames.Port(name: try r.text(), transport: try r.text(), number: try r.number())
         }
     }
+    mutating func endpoints() throws(ControlError) -> [ServiceNames.Endpoint] {
+        try list { (r) throws(ControlError) in ServiceNames.Endpoint(address: try r.address(), hostname: try r.text()) }
+    }
     mutating func addresses() throws(ControlError) -> [IPAddress] {
         try list { (r) throws(ControlError) in try r.address() }
     }
@@ -187,9 +207,10 @@ private struct FieldReader {
         case 2:
             target = .headless(
                 try list { (r) throws(ControlError) in
-                    ServiceNames.Endpoint(address: try r.address(), hostname: try r.text(), ports: try r.ports())
+                    ServiceNames.Group(ports: try r.ports(), endpoints: try r.endpoints())
                 })
         case 3: target = .external(try text())
+        case 4: target = .tooLarge(bytes: try number())
         case let kind: throw ControlError(what: "unknown target \(kind)")
         }
         return ServiceNames(namespace: namespace, name: name, target: target)

@@ -32,9 +32,11 @@ final class ResolverLink: Sendable {
         (self.socket, self.sockets, self.version) = (socket, sockets, version)
     }
 
-    /// Sends messages in order; waits, off every thread, while the resolver is slow.
-    func send(_ messages: [ControlMessage]) async throws {
-        var rest = messages.flatMap { $0.encoded() }[...]
+    func send(_ messages: [ControlMessage]) async throws { try await send(messages.flatMap { $0.encoded() }) }
+
+    /// Sends frames; waits, off every thread, while the resolver is slow.
+    func send(_ frames: [UInt8]) async throws {
+        var rest = frames[...]
         while !rest.isEmpty {
             let sent = try InternetSocket.send(socket.raw, rest)
             rest = rest.dropFirst(sent)

@@ -1,6 +1,7 @@
 // Answers of upstream servers, by question. An entry is the message as it came, and where its TTLs stand, so that giving
 // it out again is a copy and a few subtractions. What has expired is kept up to a day for the case that the upstream is
-// away (RFC 8767). Bounded in entries and bytes; beyond it the oldest goes.
+// away (RFC 8767). Bounded in entries and bytes; beyond it the oldest goes. The order of age keeps what was replaced until
+// it is more than what is valid: then it is made anew.
 
 struct CacheKey: Hashable, Sendable {
     let question: Question
@@ -43,6 +44,8 @@ struct AnswerCache: Sendable {
     private var generation: UInt64 = 0
 
     var count: Int { entries.count }
+    /// Elements of the order of age, those of replaced entries with them.
+    var backlog: Int { order.count }
 
     /// Keeps an answer without OPT; not when its TTL is 0 or it is negative without SOA. Milliseconds of any clock.
     mutating func store(_ view: MessageView, _ key: CacheKey, now: Int64) {
@@ -55,8 +58,8 @@ struct AnswerCache: Sendable {
         bytes += view.bytes.count
         order.append((key, generation))
         while entries.count > Limits.entries || bytes > Limits.bytes { evict() }
-        if oldest > 1024, oldest * 2 > order.count {
-            order.removeFirst(oldest)
+        if order.count > 2 * entries.count + 1024 {
+            order = order[oldest...].filter { entries[$0.0]?.generation == $0.1 }
             oldest = 0
         }
     }

@@ -50,7 +50,7 @@ extension ResolverCore {
             let question = Question(
                 name: request.name, type: request.query.question.type,
                 questionClass: request.query.question.questionClass)
-            switch core.zone.lookUp(question) {
+            switch core.zone.lookUp(question, turn: core.rotation) {
             case .foreign: return .next
             case .alias(let records, let target):
                 request.aliases += records

@@ -67,7 +67,7 @@ struct ResolverCore: Sendable {
     private(set) var exchanges: [Int: Exchange] = [:]
     private var byKey: [CacheKey: Int] = [:]
     private var nextExchange = 0
-    private var rotation = 0
+    private(set) var rotation = 0
     private(set) var probes: [DNSName: InternetEndpoint] = [:]
     private var saidNoUpstream = false
 

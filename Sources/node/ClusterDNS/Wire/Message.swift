@@ -161,6 +161,9 @@ struct ExtendedError: Hashable, Sendable {
     static let stale = ExtendedError(code: 3, text: "the upstream is away")
     static func unreachable(_ text: String) -> ExtendedError { ExtendedError(code: 22, text: text) }
     static func noUpstream(_ text: String) -> ExtendedError { ExtendedError(code: 23, text: text) }
+    static func tooLarge(_ bytes: UInt64) -> ExtendedError {
+        ExtendedError(code: 0, text: "the Service's names need \(bytes) bytes, more than this server takes of one Service")
+    }
     static let loop = ExtendedError(code: 0, text: "this query went in a circle")
 }
 
@@ -173,15 +176,24 @@ struct Answer: Hashable, Sendable {
     var additional: [Record] = []
     var problem: ExtendedError?
 
-    /// The message for `query`, at most `limit` bytes: what does not fit is left out and TC set.
+    /// More records than these fit into no message: an address behind a pointer to its name has 16 bytes.
+    static let mostRecords = 4096
+
+    /// The message for `query`, at most `limit` bytes (up to 65,535): what does not fit is left out and TC set. Stops at
+    /// the record that is too much, so that neither its time nor its counts grow with what there would be to say.
     func encode(for query: Query, limit: Int) -> [UInt8] {
         let echoed = query.header.flags & 0x0110
         let flags = 0x8080 | echoed | (authoritative ? 0x0400 : 0) | UInt16(code.rawValue)
-        let counts = [1, answers.count, authority.count, additional.count].map { UInt16($0) }
-        var writer = MessageWriter(
-            header: DNSHeader(id: query.header.id, flags: flags, counts: counts), question: query.questionBytes,
-            name: query.question.name)
-        for record in answers + authority + additional { writer.append(record) }
+        var header = DNSHeader(id: query.header.id, flags: flags, counts: [1, 0, 0, 0])
+        var writer = MessageWriter(header: header, question: query.questionBytes, name: query.question.name)
+        for (section, records) in [(1, answers), (2, authority), (3, additional)] {
+            // Once over the limit the last record is one of those that `finish` cuts off, which sets TC.
+            for record in records where writer.bytes.count <= limit {
+                writer.append(record)
+                header.counts[section] += 1
+            }
+        }
+        writer.replace(header)
         return Self.finish(writer.bytes, for: query, limit: limit, problem: problem)
     }
 

@@ -133,6 +133,13 @@ struct MessageWriter {
         if let name { note(name, at: 12) }
     }
 
+    /// Another header in the old one's place, when the counts are known.
+    mutating func replace(_ header: DNSHeader) {
+        var front: [UInt8] = []
+        header.write(to: &front)
+        bytes.replaceSubrange(..<DNSHeader.size, with: front)
+    }
+
     mutating func append(_ number: UInt16) { bytes.append(UInt8(number >> 8)); bytes.append(UInt8(number & 0xff)) }
     mutating func append(_ number: UInt32) { append(UInt16(number >> 16)); append(UInt16(number & 0xffff)) }
 

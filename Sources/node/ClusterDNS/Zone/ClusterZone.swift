@@ -3,6 +3,9 @@
 // the SOA, so that clients remember them for 5 s.
 //
 // Cluster IPs are given out for 30 s; endpoints move, so theirs are for 5 s.
+//
+// A lookup makes no more records than a message can hold, however many a Service has; which ones, its caller's `turn`
+// says, so that none is left out for ever.
 
 public import System
 
@@ -63,8 +66,10 @@ struct ClusterZone: Sendable {
         serial &+= 1
         guard let old = namespaces[namespace]?.removeValue(forKey: name) else { return }
         if namespaces[namespace]?.isEmpty == true { namespaces[namespace] = nil }
-        for (address, name) in reverseNames(old) {
-            names[address]?.removeAll { $0 == name }
+        // An address that a hundred thousand endpoints name is looked through once.
+        for (address, gone) in Dictionary(grouping: reverseNames(old), by: \.0) {
+            let gone = Set(gone.map(\.1))
+            names[address]?.removeAll { gone.contains($0) }
             if names[address]?.isEmpty == true { names[address] = nil }
         }
     }
@@ -73,8 +78,9 @@ struct ClusterZone: Sendable {
         guard let name = name(of: service) else { return [] }
         return switch service.target {
         case .clusterIPs(let addresses, _): addresses.map { ($0, name) }
-        case .headless(let endpoints): endpoints.compactMap { e in name.prefixed(e.label).map { (e.address, $0) } }
-        case .external: []
+        case .headless(let groups):
+            groups.flatMap(\.endpoints).compactMap { e in name.prefixed(e.label).map { (e.address, $0) } }
+        case .external, .tooLarge: []
         }
     }
 
@@ -84,11 +90,13 @@ struct ClusterZone: Sendable {
 
     // MARK: Looking up
 
-    func lookUp(_ question: Question) -> Outcome {
+    /// - Parameter turn: another number with each question, so that a Service with more endpoints than an answer holds
+    ///   gives each of them out in its turn.
+    func lookUp(_ question: Question, turn: Int = 0) -> Outcome {
         guard question.questionClass == 1 || question.questionClass == 255 else { return .foreign }
-        if let labels = question.name.labels(above: origin) { return inZone(question, labels) }
+        if let labels = question.name.labels(above: origin) { return inZone(question, labels, turn) }
         for zone in [Self.reverse4, Self.reverse6] {
-            if let labels = question.name.labels(above: zone) { return reverse(question, labels) }
+            if let labels = question.name.labels(above: zone) { return reverse(question, labels, turn) }
         }
         return .foreign
     }
@@ -114,7 +122,7 @@ struct ClusterZone: Sendable {
         .answer(Answer(code: .nameError, authoritative: true, authority: [authority]))
     }
 
-    private func inZone(_ question: Question, _ labels: [String]) -> Outcome {
+    private func inZone(_ question: Question, _ labels: [String], _ turn: Int) -> Outcome {
         let name = question.name
         switch labels.last {
         case nil:
@@ -126,7 +134,7 @@ struct ClusterZone: Sendable {
         case "dns" where labels == ["ns", "dns"]:
             return answer(question, config.addresses.map { Record(name: name, ttl: TTL.service, data: .address($0)) })
         case "pod": return pod(question, labels.dropLast())
-        case "svc": return service(question, Array(labels.dropLast()))
+        case "svc": return service(question, Array(labels.dropLast()), turn)
         default: return nameError
         }
     }
@@ -134,14 +142,18 @@ struct ClusterZone: Sendable {
     private func pod(_ question: Question, _ labels: ArraySlice<String>) -> Outcome {
         // The zone does not know which namespaces have pods: every name exists as a place below which one may be.
         guard labels.count == 2, let text = labels.first else { return labels.count < 2 ? answer(question, []) : nameError }
-        let dots = String(text.map { $0 == "-" ? "." : $0 })
-        let colons = String(text.map { $0 == "-" ? ":" : $0 })
-        guard let address = IPAddress(dots) ?? IPAddress(colons), config.podCIDRs.contains(where: { $0.contains(address) })
-        else { return nameError }
+        guard let address = Self.address(dashed: text), config.podCIDRs.contains(where: { $0.contains(address) }) else {
+            return nameError
+        }
         return answer(question, [Record(name: question.name, ttl: TTL.endpoint, data: .address(address))])
     }
 
-    private func service(_ question: Question, _ labels: [String]) -> Outcome {
+    /// 10-1-2-3 or fd00--1.
+    private static func address(dashed text: String) -> IPAddress? {
+        IPAddress(String(text.map { $0 == "-" ? "." : $0 })) ?? IPAddress(String(text.map { $0 == "-" ? ":" : $0 }))
+    }
+
+    private func service(_ question: Question, _ labels: [String], _ turn: Int) -> Outcome {
         guard let namespace = labels.last else { return answer(question, []) }
         guard let services = namespaces[namespace] else { return nameError }
         guard labels.count > 1 else { return answer(question, []) }
@@ -152,58 +164,73 @@ struct ClusterZone: Sendable {
             guard front.isEmpty, let target = DNSName(target) else { return nameError }
             let record = Record(name: question.name, ttl: TTL.endpoint, data: .cname(target))
             return question.type == .cname ? answer(question, [record]) : .alias([record], target: target)
+        case .tooLarge(let bytes):
+            return .answer(Answer(code: .serverFailure, problem: .tooLarge(bytes)))
         case .clusterIPs(let addresses, let ports):
             let own = addresses.map { Record(name: base, ttl: TTL.service, data: .address($0)) }
-            return names(question, base, front, own: own, ports: ports.map { ($0, base, own) })
-        case .headless(let endpoints):
+            if front.isEmpty, question.type != .srv { return answer(question, own) }
+            return ServicePorts(front, [.init(ports: ports, count: 1) { _ in (base, own) }]).map {
+                portNames(question, front, $0, ttl: TTL.service, turn)
+            } ?? nameError
+        case .headless(let groups):
+            let endpoints = groups.lazy.flatMap(\.endpoints)
             if front.count == 1, !front[0].hasPrefix("_") {
-                let found = endpoints.filter { $0.label.lowercased() == front[0] }
+                let address = Self.address(dashed: front[0])
+                let found = endpoints.filter { $0.hostname.isEmpty ? $0.address == address : $0.hostname == front[0] }
+                    .filter { $0.label == front[0] }
                 if found.isEmpty { return nameError }
-                return answer(
-                    question, found.map { Record(name: question.name, ttl: TTL.endpoint, data: .address($0.address)) })
+                return addresses(question, question.name, found.map(\.address), turn)
             }
-            let own = endpoints.map { Record(name: base, ttl: TTL.endpoint, data: .address($0.address)) }
-            let ports = endpoints.flatMap { endpoint in
-                endpoint.ports.compactMap { port in
-                    base.prefixed(endpoint.label).map { name in
-                        (port, name, [Record(name: name, ttl: TTL.endpoint, data: .address(endpoint.address))])
+            if front.isEmpty, question.type != .srv { return addresses(question, base, endpoints.map(\.address), turn) }
+            let all = groups.map { group in
+                ServicePorts.Group(ports: group.ports, count: group.endpoints.count) { index in
+                    let endpoint = group.endpoints[index]
+                    return base.prefixed(endpoint.label).map {
+                        ($0, [Record(name: $0, ttl: TTL.endpoint, data: .address(endpoint.address))])
                     }
                 }
             }
-            return names(question, base, front, own: own, ports: ports)
+            return ServicePorts(front, all).map { portNames(question, front, $0, ttl: TTL.endpoint, turn) } ?? nameError
         }
     }
 
-    /// The Service's own name, and _port._transport below it.
-    private func names(
-        _ question: Question, _ base: DNSName, _ front: [String], own: [Record],
-        ports: [(port: ServiceNames.Port, target: DNSName, addresses: [Record])]
+    /// Endpoints' addresses, as many as an answer can hold.
+    private func addresses(
+        _ question: Question, _ name: DNSName, _ all: some Sequence<IPAddress>, _ turn: Int
     ) -> Outcome {
-        let named: [(port: ServiceNames.Port, target: DNSName, addresses: [Record])]
-        switch front.count {
-        case 0: named = ports
-        case 1:
-            let exists = ports.contains { !$0.port.name.isEmpty && "_\($0.port.transport)" == front[0] }
-            return exists ? answer(question, []) : nameError
-        case 2:
-            named = ports.filter { "_\($0.port.name.lowercased())" == front[0] && "_\($0.port.transport)" == front[1] }
-            if named.isEmpty { return nameError }
-        default: return nameError
-        }
-        guard question.type == .srv || (question.type == .any && front.count == 2) else {
-            return answer(question, front.isEmpty ? own : [])
+        let type = question.type
+        let wanted = all.filter { type == .any || type == ($0.isV6 ? .aaaa : .a) }
+        let records = Self.share(of: wanted, turn).map { Record(name: name, ttl: TTL.endpoint, data: .address($0)) }
+        return answer(question, records)
+    }
+
+    /// All, or one of the pieces that an answer can hold.
+    private static func share<T>(of all: [T], _ turn: Int) -> ArraySlice<T> {
+        let pieces = (all.count + Answer.mostRecords - 1) / Answer.mostRecords
+        guard pieces > 1 else { return all[...] }
+        return all.dropFirst(Int(UInt(bitPattern: turn) % UInt(pieces)) * Answer.mostRecords).prefix(Answer.mostRecords)
+    }
+
+    /// The SRV records of a Service's own name and of _port._transport below it.
+    private func portNames(
+        _ question: Question, _ front: [String], _ ports: ServicePorts, ttl: UInt32, _ turn: Int
+    ) -> Outcome {
+        guard question.type == .srv || (question.type == .any && front.count == 2), front.count != 1 else {
+            return answer(question, [])
         }
         var seen: Set<Record> = []
-        let ttl = own.first?.ttl ?? TTL.endpoint
-        let records = named.map { port, target, _ in
-            Record(
-                name: question.name, ttl: ttl,
-                data: .srv(priority: 0, weight: UInt16(max(1, 100 / named.count)), port: port.number, target: target))
-        }.filter { seen.insert($0).inserted }
-        return answer(question, records, additional: named.flatMap(\.addresses).filter { seen.insert($0).inserted })
+        var (records, additional): ([Record], [Record]) = ([], [])
+        let weight = UInt16(max(1, 100 / max(1, ports.total)))
+        ports.forEach(turn) { port, target, addresses in
+            let data = RecordData.srv(priority: 0, weight: weight, port: port.number, target: target)
+            let record = Record(name: question.name, ttl: ttl, data: data)
+            if seen.insert(record).inserted { records.append(record) }
+            additional += addresses.filter { seen.insert($0).inserted }
+        }
+        return answer(question, records, additional: additional)
     }
 
-    private func reverse(_ question: Question, _ labels: [String]) -> Outcome {
+    private func reverse(_ question: Question, _ labels: [String], _ turn: Int) -> Outcome {
         let address: IPAddress?
         if labels.count == 4 {
             address = IPAddress(labels.reversed().joined(separator: "."))
@@ -215,7 +242,8 @@ struct ClusterZone: Sendable {
         }
         guard let address else { return .foreign }
         if let found = names[address] {
-            return answer(question, found.map { Record(name: question.name, ttl: TTL.endpoint, data: .ptr($0)) })
+            let names = Self.share(of: found, turn)
+            return answer(question, names.map { Record(name: question.name, ttl: TTL.endpoint, data: .ptr($0)) })
         }
         return config.reverseCIDRs.contains { $0.contains(address) } ? nameError : .foreign
     }

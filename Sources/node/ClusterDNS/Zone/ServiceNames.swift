@@ -1,5 +1,6 @@
 // What names need to know about one Service: the value that travels from noded to the resolver and that the zone is
-// made of. Endpoints are kept for headless Services only; the others' addresses are their cluster IPs.
+// made of. Endpoints are kept for headless Services only; the others' addresses are their cluster IPs. Ports stand once
+// for all endpoints that have them: endpoints times ports is a number that nobody could hold.
 
 public import Objects
 public import System
@@ -19,11 +20,11 @@ public struct ServiceNames: Hashable, Sendable {
 
     public struct Endpoint: Hashable, Sendable {
         public let address: IPAddress
+        /// In lower case; may be empty.
         public let hostname: String
-        public let ports: [Port]
 
-        public init(address: IPAddress, hostname: String = "", ports: [Port] = []) {
-            (self.address, self.hostname, self.ports) = (address, hostname, ports)
+        public init(address: IPAddress, hostname: String = "") {
+            (self.address, self.hostname) = (address, hostname.lowercased())
         }
 
         /// The label of its own name: the hostname, else the address with dashes.
@@ -32,10 +33,20 @@ public struct ServiceNames: Hashable, Sendable {
         }
     }
 
+    /// Endpoints that have the same ports: of one EndpointSlice, or of several.
+    public struct Group: Hashable, Sendable {
+        public let ports: [Port]
+        public let endpoints: [Endpoint]
+
+        public init(ports: [Port], endpoints: [Endpoint]) { (self.ports, self.endpoints) = (ports, endpoints) }
+    }
+
     public enum Target: Hashable, Sendable {
         case clusterIPs([IPAddress], [Port])
-        case headless([Endpoint])
+        case headless([Group])
         case external(String)
+        /// More than the resolver takes of one Service: it exists, and asking for it fails.
+        case tooLarge(bytes: UInt64)
     }
 
     public let namespace: String
@@ -54,21 +65,24 @@ public struct ServiceNames: Hashable, Sendable {
             guard !spec.externalName.isEmpty else { return nil }
             target = .external(spec.externalName)
         } else if spec.isHeadless {
-            var endpoints: [Endpoint] = []
+            var endpoints: [[Port]: Set<Endpoint>] = [:]
             for slice in slices() where slice.addressType != "FQDN" {
                 let ports = slice.ports.compactMap { port -> Port? in
                     guard let number = port.port.flatMap({ UInt16(exactly: $0) }) else { return nil }
                     return Port(name: port.name, transport: port.protocol.lowercased(), number: number)
                 }
-                for endpoint in slice.endpoints where endpoint.conditions.ready || spec.publishNotReadyAddresses {
-                    for address in endpoint.addresses.compactMap({ IPAddress($0) }) {
-                        endpoints.append(Endpoint(address: address, hostname: endpoint.hostname, ports: ports))
-                    }
+                let used = slice.endpoints.filter { $0.conditions.ready || spec.publishNotReadyAddresses }
+                let found = used.flatMap { endpoint in
+                    endpoint.addresses.compactMap { IPAddress($0) }
+                        .map { Endpoint(address: $0, hostname: endpoint.hostname) }
                 }
+                // The same address may stand in two slices while one is being replaced.
+                if !found.isEmpty { endpoints[ports, default: []].formUnion(found) }
             }
-            // The same address may stand in two slices while one is being replaced.
-            var seen: Set<Endpoint> = []
-            target = .headless(endpoints.sorted { $0.address < $1.address }.filter { seen.insert($0).inserted })
+            let groups = endpoints.map { ports, endpoints in
+                Group(ports: ports, endpoints: endpoints.sorted { ($0.address, $0.hostname) < ($1.address, $1.hostname) })
+            }
+            target = .headless(groups.sorted { $0.endpoints[0].address < $1.endpoints[0].address })
         } else {
             let texts = spec.clusterIPs.isEmpty ? [spec.clusterIP] : spec.clusterIPs
             let addresses = texts.compactMap { IPAddress($0) }

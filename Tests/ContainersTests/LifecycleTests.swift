@@ -7,6 +7,33 @@ import System
 import Testing
 
 @Suite(.serialized) struct LifecycleTests {
+    /// Neither is sent: a message that the supervisor does not take breaks the line, and with it the whole pod.
+    @Test(.timeLimit(.minutes(1))) func whatIsTooBigIsRefusedAndHarmsNobody() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let healthy = node.config("while true; do sleep 0.05; done")
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, healthy)
+            let big = String(repeating: "x", count: 1 << 20)
+            let greedy = node.config("true") { $0.environment = (0..<17).map { ("CONFIG_\($0)", big) } }
+            await #expect {
+                _ = try await node.runtime.startContainer(sandbox: sandbox.uid, greedy)
+            } throws: {
+                "\($0)".contains("environment have 178")
+            }
+            await #expect {
+                _ = try await node.runtime.exec(
+                    sandbox: sandbox.uid, container: healthy.id,
+                    ExecConfig(arguments: [String](repeating: big, count: 17)))
+            } throws: {
+                "\($0)".contains("request has 178")
+            }
+            let status = try #require(await node.runtime.status(sandbox.uid))
+            #expect(status.supervisorPID == sandbox.supervisorPID)
+            #expect(status.containers.map(\.id) == [healthy.id])
+            #expect(try await node.output("echo well", in: sandbox).text == "well")
+        }
+    }
+
     @Test func aContainerRunsAndItsOutputIsLogged() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()

@@ -70,6 +70,12 @@ struct PlanBuilder {
         for text in texts where text.utf8.contains(0) {
             throw .invalid("\"\(text.prefix(40))\" holds a NUL character")
         }
+        let strings = config.arguments.map(\.utf8.count) + config.environment.map { $0.utf8.count + 1 + $1.utf8.count }
+        let size = strings.reduce(0) { $0 + $1 + 1 + MemoryLayout<Int>.size }
+        guard size <= Self.argumentLimit else {
+            throw .invalid(
+                "arguments and environment have \(size) bytes, the kernel takes at most \(Self.argumentLimit)")
+        }
         for (name, _) in config.environment where name.isEmpty || name.contains("=") {
             throw .invalid("environment variable name \"\(name)\"")
         }
@@ -92,6 +98,8 @@ struct PlanBuilder {
         }
     }
 
+    /// What execve(2) takes of argv, envp and their pointers, whatever the stack's limit (three quarters of 8 MiB).
+    private static let argumentLimit = 6 << 20
     private static let hexadecimal = Set("0123456789abcdef".utf8)
 
     // MARK: Mounts

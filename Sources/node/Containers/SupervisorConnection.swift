@@ -158,7 +158,8 @@ final class SupervisorConnection: Sendable {
     // MARK: Asking
 
     /// Sends a request and waits for its answer. `failed` answers are thrown as `ContainersError`, CancellationError
-    /// when the task is cancelled meanwhile.
+    /// when the task is cancelled meanwhile. One that the supervisor would not take is refused before anything is sent:
+    /// it would break the line, which every container of the pod needs.
     func request(
         _ kind: MessageKind, _ fields: FieldWriter = FieldWriter(), descriptors: [SharedDescriptor] = []
     ) async throws -> (id: UInt32, answer: SupervisorAnswer) {
@@ -167,9 +168,15 @@ final class SupervisorConnection: Sendable {
             return state.nextID
         }
         try Task.checkCancellation()
+        let message = fields.message(kind, id: id, descriptors: descriptors.count)
+        let length = message.count - MessageHeader.size
+        guard length <= MessageHeader.maximumLength else {
+            throw ContainersError.invalid(
+                "the request has \(length) bytes, a supervisor takes \(MessageHeader.maximumLength): "
+                    + "shorten its arguments, environment and mounts")
+        }
         let answer = try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let message = fields.message(kind, id: id, descriptors: descriptors.count)
                 let accepted = state.withLock { state in
                     guard !state.broken else { return false }
                     state.waiting[id] = continuation

@@ -98,6 +98,60 @@ import Testing
         }
     }
 
+    /// Frozen before its first instruction: a container whose start takes longer than noded's way back.
+    @Test(.timeLimit(.minutes(1))) func aContainerThatIsBeingStartedIsFoundAndCanBeRemoved() async throws {
+        try await withNode { node in
+            guard let tree = node.tree else {
+                print("skipped: no cgroup tree to freeze a container in")
+                return
+            }
+            let sandbox = try await node.sandbox()
+            let config = node.config("echo ran")
+            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+            try group.create()
+            try group.write("cgroup.freeze", "1")
+            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
+            try await eventually("its process") { try !group.processes().isEmpty }
+
+            let second = try node.secondRuntime()
+            let container = try #require(await second.recover().first?.containers.first)
+            #expect(container.id == config.id)
+            #expect(container.name == "main")
+            guard case .created = container.state else {
+                Issue.record("\(container.state)")
+                return
+            }
+            try await second.removeContainer(sandbox: sandbox.uid, id: config.id)
+            #expect(await second.status(sandbox.uid)?.containers.isEmpty == true)
+            #expect(!group.exists)
+            #expect(try Files.readText(config.logPath!).isEmpty, "it ran all the same")
+            _ = try? await start.value
+        }
+    }
+
+    /// One that fails by itself meanwhile is told to the noded that found it.
+    @Test(.timeLimit(.minutes(1))) func aFailedStartIsToldToWhoFoundIt() async throws {
+        try await withNode { node in
+            guard let tree = node.tree else {
+                print("skipped: no cgroup tree to freeze a container in")
+                return
+            }
+            let sandbox = try await node.sandbox()
+            let config = node.config("") { $0.arguments = ["/no/such/program"] }
+            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+            try group.create()
+            try group.write("cgroup.freeze", "1")
+            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
+            try await eventually("its process") { try !group.processes().isEmpty }
+            let second = try node.secondRuntime()
+            _ = await second.recover()
+            try group.write("cgroup.freeze", "0")
+            #expect(try await node.end(of: config.id, in: sandbox.uid, runtime: second).code == 127)
+            try await second.removeContainer(sandbox: sandbox.uid, id: config.id)
+            await #expect(throws: ContainersError.self) { _ = try await start.value }
+        }
+    }
+
     @Test func aTornRecordCostsNothingWhileTheSupervisorLives() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()

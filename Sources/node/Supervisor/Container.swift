@@ -2,6 +2,8 @@
 //
 //     starting ──(status socket closes)──> running ──(reaped)──> exited ──(remove)──> forgotten
 //        └──(status socket reports a failure)──> forgotten once reaped
+//
+// One that is starting is in the greeting, too: a noded that comes back has to know of it, or it would start another.
 
 import CSupervisor
 import SupervisorProtocolE

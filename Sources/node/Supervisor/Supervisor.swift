@@ -106,8 +106,10 @@ final class Supervisor {
         for exec in execs where exec.connection === connection { exec.kill() }
     }
 
-    func broadcast(_ kind: MessageKind, _ fields: FieldWriter) {
-        for connection in connections where connection.wantsEvents { connection.send(kind, id: 0, fields) }
+    func broadcast(_ kind: MessageKind, _ fields: FieldWriter, except: Connection? = nil) {
+        for connection in connections where connection.wantsEvents && connection !== except {
+            connection.send(kind, id: 0, fields)
+        }
     }
 
     func container(_ id: [UInt8]) -> Container? {
@@ -121,7 +123,7 @@ final class Supervisor {
         report.pid = sup_pid()
         report.createdAt = createdAt
         report.record = plan?.record ?? []
-        for container in containers where container.state != .starting { report.containers.append(container.report) }
+        for container in containers { report.containers.append(container.report) }
         return report
     }
 
@@ -145,6 +147,12 @@ final class Supervisor {
         // Whether its program ever ran is in the status socket, perhaps not read yet.
         if container.state == .starting { statusChanged(container) }
         if container.state == .starting || container.failure != nil {
+            container.code = code
+            container.signal = signal
+            container.state = .exited
+            // Who asked for it has been answered; a noded that came meanwhile knows it from our greeting.
+            let starter = container.starter?.connection
+            broadcast(.exited, container.report.fields, except: starter)
             forget(container)
             return
         }
@@ -210,7 +218,6 @@ final class Supervisor {
                 if let starter = container.starter {
                     starter.connection.send(.failed, id: starter.id, failure.fields)
                 }
-                container.starter = nil
             case .started:
                 closeDescriptor(&container.status)
                 container.state = .running

@@ -22,6 +22,7 @@ final class FakeRuntime: ContainerRuntime {
         var afterStatus: (@Sendable () -> Void)?
         /// Containers do not end before this is taken away.
         var stopsHang = false
+        var exec: (@Sendable () async throws -> ExecSession)?
     }
 
     let state = Mutex(State())
@@ -107,7 +108,10 @@ final class FakeRuntime: ContainerRuntime {
     }
 
     func exec(sandbox uid: String, container id: String, _ config: ExecConfig) async throws -> ExecSession {
-        throw ContainersError.invalid("the fake does not exec")
+        guard let exec = state.withLock({ $0.exec }) else {
+            throw ContainersError.invalid("the fake does not exec")
+        }
+        return try await exec()
     }
     func attach(sandbox uid: String, container id: String, stdin: Bool) async throws -> ExecSession {
         throw ContainersError.invalid("the fake does not attach")

@@ -60,8 +60,9 @@ extension PodMachine {
         if failure != nil, !slots.contains(where: \.isAlive), isOver { return .failed }
         let apps = slots.filter { $0.plan.role == .app }
         if isOver { return apps.allSatisfy(\.succeeded) && slots.allSatisfy(initialSucceeded) ? .succeeded : .failed }
-        if !initialized || apps.contains(where: { $0.attempt < 0 && !$0.hasEnded }) { return .pending }
-        return .running
+        // Once every app container has run the pod does not go back to Pending, not even while another sandbox is made
+        // and its init containers run again.
+        return apps.contains { $0.attempt < 0 && !$0.hasEnded } ? .pending : .running
     }
 
     private func initialSucceeded(_ slot: ContainerSlot) -> Bool {

@@ -143,6 +143,8 @@ public struct PodMachine: Sendable {
             actions.append(.teardown(volumes: true))
             return
         }
+        // An address that the API still shows went with its sandbox, and may be another pod's by now.
+        addresses = []
         // What ran here before is gone with its sandbox (a reboot): only what wants another run gets one.
         for index in slots.indices where !slots[index].plan.role.isInitial {
             guard let end = slots[index].current, !slots[index].restarts(after: end) else { continue }
@@ -177,15 +179,35 @@ public struct PodMachine: Sendable {
         initialized = found.containers.contains { item in
             slots.contains { $0.plan.role == .app && $0.plan.name == item.name }
         }
-        if !found.addresses.isEmpty { addresses = found.addresses }
+        // The kernel's word, not the API's: without a link the pod has no address, whatever was published of it.
+        addresses = found.addresses
         networkReady = plan.hostNetwork || !addresses.isEmpty
         armActiveDeadline(now)
         stage = networkReady ? .active : .preparing(.network)
         // The mounts are there; this makes the volume manager know them, and updates their contents.
         actions.append(.mountVolumes)
         if !networkReady { actions.append(.attachNetwork) }
-        if plan.deletionGrace != nil { startDeletion(now) } else { advance(now) }
+        if plan.deletionGrace != nil {
+            startDeletion(now)
+        } else {
+            for container in found.containers { replaceIfChanged(container, now) }
+            advance(now)
+        }
         resizeWhereNeeded()
+    }
+
+    /// An image that was changed after the container's start, and before noded could act on it.
+    private mutating func replaceIfChanged(_ found: RecoveredContainer, _ now: Moment) {
+        guard let index = index(found.name), slots[index].running?.id == found.id, !found.image.isEmpty,
+            found.image != slots[index].plan.image
+        else { return }
+        replace(index, now)
+    }
+
+    private mutating func replace(_ index: Int, _ now: Moment) {
+        slots[index].replaced = true
+        kill(
+            index, grace: plan.grace, "Container \(slots[index].plan.name) definition changed, will be restarted", now)
     }
 
     private mutating func armActiveDeadline(_ now: Moment) {
@@ -257,9 +279,12 @@ public struct PodMachine: Sendable {
             }
             let changed = slots[index].plan.image != container.image
             slots[index].plan = container
-            guard changed, case .active = stage, slots[index].running != nil else { continue }
-            slots[index].replaced = true
-            kill(index, grace: new.grace, "Container \(container.name) definition changed, will be restarted", now)
+            guard changed, slots[index].running != nil else { continue }
+            switch stage {
+            // Containers of a pod that was found without its network run on while it gets another.
+            case .active, .preparing: replace(index, now)
+            default: break
+            }
         }
         if new.activeDeadline != old.activeDeadline { armActiveDeadline(now) }
         if new.containers.count > old.containers.count { advance(now) }

@@ -167,14 +167,19 @@ public struct RecoveredContainer: Sendable, Hashable {
     public var name: String
     public var id: String
     public var attempt: Int
+    /// The image it was started with, as the pod's spec named it then; empty when that is not known.
+    public var image: String
     public var startedAt: Timestamp?
     /// nil while it runs.
     public var termination: Termination?
 
-    public init(name: String, id: String, attempt: Int, startedAt: Timestamp?, termination: Termination?) {
+    public init(
+        name: String, id: String, attempt: Int, image: String = "", startedAt: Timestamp?, termination: Termination?
+    ) {
         self.name = name
         self.id = id
         self.attempt = attempt
+        self.image = image
         self.startedAt = startedAt
         self.termination = termination
     }

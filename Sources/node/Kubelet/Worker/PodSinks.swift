@@ -17,6 +17,8 @@ struct APISink: PodSink {
             guard let list = status[field]?.array else { continue }
             body[field] = .array([["$patch": "replace"]] + list)
         }
+        // A pod that has lost its sandbox has no address: it may be another pod's by now.
+        for field in Self.addressFields where status[field] == nil { body[field] = .null }
         body["conditions"] = .array(status.list("conditions").map { condition in
             var condition = condition
             for key in ["reason", "message"] where condition[key] == nil { condition[key] = .null }
@@ -24,6 +26,8 @@ struct APISink: PodSink {
         } + Self.passed(pod, status, after: last))
         return try await patch(pod, body)
     }
+
+    private static let addressFields = ["podIP", "podIPs"]
 
     /// Deletions of conditions that were there for a while: the list merges by type.
     private static func passed(_ pod: JSON, _ status: JSON, after last: JSON?) -> [JSON] {
@@ -82,7 +86,9 @@ struct APISink: PodSink {
 
     /// Whether the API already shows everything in `status`.
     static func covers(_ known: JSON, _ status: JSON) -> Bool {
-        guard let fields = status.object, passed(["status": known], status, after: nil).isEmpty else { return false }
+        guard let fields = status.object, passed(["status": known], status, after: nil).isEmpty,
+            addressFields.allSatisfy({ known[$0] == nil || status[$0] != nil })
+        else { return false }
         for (key, value) in fields {
             if key == "conditions" {
                 let have = known.list("conditions")

@@ -230,7 +230,12 @@ actor PodWorker {
         for item in sandbox.containers {
             // noded went away while it was being set up: its first instruction never ran.
             if case .created = item.state {
-                try? await node.runtime.removeContainer(sandbox: uid, id: item.id)
+                do {
+                    try await node.runtime.removeContainer(sandbox: uid, id: item.id)
+                } catch {
+                    // Killed it is in any case: what still holds it in the kernel is not its program.
+                    logger.warning("cannot remove a container that was being started", metadata: ["error": "\(error)"])
+                }
             } else {
                 whole.append(item)
             }
@@ -245,11 +250,12 @@ actor PodWorker {
                 case .created: nil
                 case .running(_, let at):
                     RecoveredContainer(
-                        name: item.name, id: item.id, attempt: item.attempt, startedAt: at, termination: nil)
+                        name: item.name, id: item.id, attempt: item.attempt, image: item.image, startedAt: at,
+                        termination: nil)
                 case .exited(let end):
                     RecoveredContainer(
-                        name: item.name, id: item.id, attempt: item.attempt, startedAt: end.startedAt,
-                        termination: Termination(end, id: item.id))
+                        name: item.name, id: item.id, attempt: item.attempt, image: item.image,
+                        startedAt: end.startedAt, termination: Termination(end, id: item.id))
                 }
             })
     }
@@ -542,15 +548,16 @@ actor PodWorker {
         let failure = await handlers.run(handler, container: containerJSON(name), id: id, timeout: limit)
         deliver(
             .hookFinished(
-                container: name, id: id, kind, failure: failure.map { "\(kind.rawValue) failed: \($0)" }))
+                container: name, id: id, kind, failure: failure.map { "\(kind.rawValue) failed: \($0.text)" }))
     }
 
     private func probeLoop(_ name: String, _ id: String, _ kind: ProbeKind, _ since: Timestamp) -> ProbeLoop? {
         guard let plan = machine.plan.containers.first(where: { $0.name == name })?.probes[kind] else { return nil }
-        let (handlers, container, key) = (handlers, containerJSON(name), Probe(id: id, kind: kind))
+        let (container, key) = (containerJSON(name), Probe(id: id, kind: kind))
         return ProbeLoop(
             plan: plan, kind: kind, since: since, isWanted: { await self.isWanted(key) },
-            probe: { await handlers.run(plan.handler, container: container, id: id, timeout: plan.timeout) },
+            // Asked for each time: a pod that was found without its network has its address later.
+            probe: { await self.handlers.run(plan.handler, container: container, id: id, timeout: plan.timeout) },
             deliver: { self.deliver(.probed(container: name, id: id, kind, $0)) })
     }
 

@@ -6,7 +6,8 @@
 // Liveness and startup probes, whose failures count, begin half a period late (1 s at most).
 //
 // The loop measures its own lateness. On a starved node a probe that was started late, or whose time-out was noticed
-// late, says nothing about the container: its failure counts as unknown (the machine bounds how many it forgives).
+// late, or that never reached the container, says nothing about it: its failure counts as unknown (the machine bounds
+// how many it forgives).
 
 import System
 
@@ -16,7 +17,7 @@ struct ProbeLoop: Sendable {
     /// When the container started.
     let since: Timestamp
     let isWanted: @Sendable () async -> Bool
-    let probe: @Sendable () async -> String?
+    let probe: @Sendable () async -> HandlerFailure?
     let deliver: @Sendable (ProbeOutcome) -> Void
 
     /// How late counts as too late.
@@ -55,10 +56,12 @@ struct ProbeLoop: Sendable {
         }
     }
 
-    func outcome(_ failure: String?, late: Duration, took: Duration) -> ProbeOutcome {
+    func outcome(_ failure: HandlerFailure?, late: Duration, took: Duration) -> ProbeOutcome {
         guard let failure else { return .success }
-        if late > tolerance { return .unknown("\(failure) (the probe itself started \(late) late)") }
-        if took > plan.timeout + tolerance { return .unknown("\(failure) (the probe itself was held up: \(took))") }
-        return .failure(failure)
+        guard failure.wasAsked else { return .unknown(failure.text) }
+        let text = failure.text
+        if late > tolerance { return .unknown("\(text) (the probe itself started \(late) late)") }
+        if took > plan.timeout + tolerance { return .unknown("\(text) (the probe itself was held up: \(took))") }
+        return .failure(text)
     }
 }

@@ -262,6 +262,43 @@ private final class Cluster: Sendable {
         }
     }
 
+    @Test func affinityHoldsOnNodePortsAndIsForgottenWithItsService() async throws {
+        let cluster = try await Cluster(pods: 4)
+        let client = cluster.pods[3].namespace
+        @Sendable func remembered() throws -> Bool {
+            try cluster.node.output("nft", "list", "map", "inet", "noded_services", "affinity4").contains("elements")
+        }
+        try await cluster.withProxy { proxy in
+            var web = service("web", ["10.43.0.7"], ["type": "NodePort", "sessionAffinity": "ClientIP"])
+            web["spec"]?["ports"]?[0]?["nodePort"] = 30080
+            cluster.api.put(.services, web)
+            cluster.api.put(.endpointSlices, slice("web", endpoints((0..<3).map { cluster.ip($0) })))
+            #expect(
+                try await eventually { try askTCP(from: client, IPAddress("10.42.7.0")!, 30080).hasPrefix("pod") })
+            for from in [client, cluster.node.namespace] {
+                let chosen = try cluster.answers(from, "10.42.7.0", 30080)
+                #expect(chosen.count == 1)
+                #expect(try cluster.answers(from, "10.43.0.7").count == 1)
+            }
+            // Off, a rollout, on again: the pod it was with is no longer one of the Service.
+            let chosen = try cluster.answers(client, "10.43.0.7")
+            #expect(try remembered())
+            cluster.api.put(.services, service("web", ["10.43.0.7"]))
+            #expect(try await eventually { try !remembered() })
+            let left = (0..<3).filter { !chosen.contains("pod\($0)") }
+            cluster.api.put(.endpointSlices, slice("web", endpoints(left.map { cluster.ip($0) })))
+            let allowed = Set(left.map { "pod\($0)" })
+            #expect(try await cluster.reaches(client, "10.43.0.7", allowed))
+            cluster.api.put(.services, web)
+            #expect(try await eventually { try cluster.answers(client, "10.42.7.0", 30080, count: 8).count == 1 })
+            #expect(try cluster.answers(client, "10.43.0.7").isSubset(of: allowed))
+            #expect(try remembered())
+            cluster.api.remove(.services, "web")
+            #expect(try await eventually { try !remembered() })
+            try await cluster.end(proxy)
+        }
+    }
+
     @Test func nodePortsAnswerOnTheNodesAddresses() async throws {
         let cluster = try await Cluster(pods: 2)
         try await cluster.withProxy { proxy in

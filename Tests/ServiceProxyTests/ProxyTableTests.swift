@@ -227,6 +227,34 @@ private struct Maps {
         #expect(table.apply(["web": web(["10.42.0.1"])]).staleUDP.isEmpty)
     }
 
+    @Test func clientsAreRememberedOnlyWithBackendsThatTheyMayStayWith() throws {
+        let affine: [String: JSON] = ["sessionAffinity": "ClientIP"]
+        func id(_ table: ProxyTable) throws -> UInt32 {
+            ProxyMark.id(try #require(table.contents[.services4]?[Self.key].flatMap { ProxyMark.parse($0) }))
+        }
+        let one = try #require(ProxyTable.backend("10.42.0.1 . 8080"))
+        var table = ProxyTable(contents: [:])
+        _ = table.apply(["web": web(["10.42.0.1", "10.42.0.2"], affine)])
+        let web1 = try id(table)
+        #expect(table.keeps(web1, one) && !table.keeps(web1 + 1, one))
+        #expect(!table.apply(["web": web(["10.42.0.1", "10.42.0.2", "10.42.0.3"], affine)]).endsAffinity)
+        #expect(table.apply(["web": web(["10.42.0.2"], affine)]).endsAffinity)
+        #expect(!table.keeps(web1, one))
+        // Off: whoever is remembered would be sent there when it is on again, whatever became of that pod.
+        let off = table.apply(["web": web(["10.42.0.2"])])
+        #expect(off.endsAffinity && table.contents[.sticks]?.isEmpty != false)
+        #expect(table.contents[.affine4]?.isEmpty != false)
+        _ = table.apply(["web": web(["10.42.0.2"], affine)])
+        #expect(table.apply(["web": nil]).endsAffinity)
+        #expect(table.contents[.sticks]?.isEmpty != false)
+
+        // The next life: its ids are not those under which the kernel remembers somebody.
+        var next = ProxyTable(contents: [:])
+        next.adopt([:], remembered: [1, 2, web1])
+        _ = next.apply(["web": web(["10.42.0.9"], affine)])
+        #expect(try ![1, 2, web1].contains(id(next)))
+    }
+
     @Test func slotsStay() {
         let all = (0..<10).map { Backend(address: .v4($0), port: 80) }
         #expect(

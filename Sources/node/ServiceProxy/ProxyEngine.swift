@@ -37,7 +37,8 @@ final class ProxyEngine: @unchecked Sendable {
     func reconcile(_ all: [String: ProxyService]) throws {
         let nft = try context()
         let contents = refused ? nil : try inside { [ruleset] in try Self.read(nft, ruleset) }
-        table.adopt(contents ?? [:])
+        let remembered = contents == nil ? [] : try inside { [ruleset] in try Self.remembered(nft, ruleset) }
+        table.adopt(contents ?? [:], remembered: Set(remembered.map(\.id)))
         let names = all.keys.sorted()
         var first = contents == nil ? ruleset.replacement : NftTransaction(ruleset.table)
         for start in stride(from: 0, to: max(names.count, 1), by: Self.batch) {
@@ -49,6 +50,8 @@ final class ProxyEngine: @unchecked Sendable {
                 (plan.prepare, plan.change) = (first, NftTransaction(ruleset.table))
                 first.commands = []
             }
+            // Which clients may stay is known after the last one.
+            plan.endsAffinity = false
             try perform(plan)
         }
         try perform(table.sweep())
@@ -92,7 +95,7 @@ final class ProxyEngine: @unchecked Sendable {
         try commit(plan.change)
         // What follows tidies flows that exist; new ones are right already. Its failure is worth a line, no more.
         do {
-            if !plan.departedAffinity.isEmpty { try endAffinity(plan.departedAffinity) }
+            if plan.endsAffinity { try endAffinity() }
             if !plan.staleUDP.isEmpty { try deleteStaleFlows(plan.staleUDP) }
         } catch {
             logger.warning("cannot end flows to departed endpoints", metadata: ["error": "\(error)"])
@@ -111,21 +114,46 @@ final class ProxyEngine: @unchecked Sendable {
         }
     }
 
-    private func endAffinity(_ departed: [(id: UInt32, backend: Backend)]) throws {
+    /// Forgets the clients that are remembered with a backend they may not stay with.
+    private func endAffinity() throws {
         let nft = try context()
-        let keys = Set(departed.map { "\(ProxyMark.text($0.id << 12)) \($0.backend)" })
-        try inside { [ruleset] in
-            let elements = try nft.elements(of: ProxyRules.affinity4, in: ruleset.table) ?? []
-            let stale = elements.filter { element in
-                let mark = element.key.split(separator: " ").last ?? ""
-                return keys.contains("\(mark) \(element.value ?? "")")
+        let stale = try inside { [ruleset] in try Self.remembered(nft, ruleset) }.filter { !table.keeps($0.id, $0.backend) }
+        let keys = stale.map(\.key)
+        for start in stride(from: 0, to: keys.count, by: Self.batch) {
+            let part = Array(keys[start..<min(start + Self.batch, keys.count)])
+            // An entry that expires in between refuses all; then one by one, and it fails its own deletion only.
+            if try forget(part) { continue }
+            for key in part { _ = try forget([key]) }
+        }
+    }
+
+    /// False when one of them is gone.
+    private func forget(_ keys: [String]) throws -> Bool {
+        let nft = try context()
+        var transaction = NftTransaction(ruleset.table)
+        transaction.delete(keys, from: ProxyRules.affinity4.name)
+        let wanted = transaction
+        return try inside {
+            do throws(NftError) { try nft.apply(wanted) } catch {
+                if !error.isMissing { throw error }
+                return false
             }
-            // One by one: an entry that expires in between fails its own deletion only.
-            for element in stale {
-                var transaction = NftTransaction(ruleset.table)
-                transaction.delete([element.key], from: ProxyRules.affinity4.name)
-                do throws(NftError) { try nft.apply(transaction) } catch { if !error.isMissing { throw error } }
-            }
+            return true
+        }
+    }
+
+    private struct Remembered: Sendable {
+        let key: String
+        let id: UInt32
+        let backend: Backend
+    }
+
+    private static func remembered(_ nft: NftContext, _ ruleset: NftRuleset) throws -> [Remembered] {
+        try (nft.elements(of: ProxyRules.affinity4, in: ruleset.table) ?? []).compactMap { element in
+            guard let mark = element.key.split(separator: " ").last.flatMap({ ProxyMark.parse($0) }),
+                let backend = element.value.flatMap({ ProxyTable.backend($0) })
+            else { return nil }
+            return Remembered(key: element.key, id: ProxyMark.id(mark), backend: backend)
         }
     }
 

@@ -4,6 +4,7 @@
 //   picks4      N                                    -> goto pick4_N             small: one chain per distinct N
 //   pick4_N     mark . random slot below N           -> dnat to endpoint         (endpoints4_N)
 //   affine4     address . protocol . port            -> id << 12                 Services with affinity only
+//   affineports4  protocol . node port               -> id << 12
 //   affinity4   client . id << 12                    -> endpoint                 dynamic, written when a flow begins
 //
 // A Service without endpoints has N = 0, finds no pick chain, keeps its address and is rejected like every other packet
@@ -51,13 +52,14 @@ struct ProxyMap: Hashable, Comparable, Sendable {
     static let nodeports4 = ProxyMap(name: "nodeports4", type: "type inet_proto . inet_service : mark")
     static let nodeports6 = ProxyMap(name: "nodeports6", type: "type inet_proto . inet_service : mark")
     static let affine4 = ProxyMap(name: "affine4", type: "type ipv4_addr . inet_proto . inet_service : mark")
+    static let affineports4 = ProxyMap(name: "affineports4", type: "type inet_proto . inet_service : mark")
     static let picks4 = ProxyMap(name: "picks4", type: "type mark : verdict")
     static let picks6 = ProxyMap(name: "picks6", type: "type mark : verdict")
     static let sticks = ProxyMap(name: "sticks", type: "type mark : verdict")
 
-    static let fixed = [services4, services6, nodeports4, nodeports6, affine4, picks4, picks6, sticks]
+    static let fixed = [services4, services6, nodeports4, nodeports6, affine4, affineports4, picks4, picks6, sticks]
     /// Where packets enter: the maps that decide whether a Service is there.
-    static let entries = [services4, services6, nodeports4, nodeports6, affine4]
+    static let entries = [services4, services6, nodeports4, nodeports6, affine4, affineports4]
 
     static func services(isV6: Bool) -> ProxyMap { isV6 ? .services6 : .services4 }
     static func nodeports(isV6: Bool) -> ProxyMap { isV6 ? .nodeports6 : .nodeports4 }
@@ -127,6 +129,8 @@ enum ProxyRules {
                         + "dnat ip to ip saddr . meta mark map @affinity4",
                     "meta mark set ip daddr . meta l4proto . th dport map @services4 meta mark & 0xfff vmap @picks4",
                     "meta mark set ip6 daddr . meta l4proto . th dport map @services6 meta mark & 0xfff vmap @picks6",
+                    "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @affineports4 "
+                        + "\(ports) dnat ip to ip saddr . meta mark map @affinity4",
                     "fib daddr type local meta nfproto ipv4 meta mark set meta l4proto . th dport map @nodeports4 "
                         + "meta mark & 0xfff vmap @picks4",
                     "fib daddr type local meta nfproto ipv6 meta mark set meta l4proto . th dport map @nodeports6 "

@@ -14,25 +14,6 @@
 import Nftables
 import System
 
-struct ProxyPlan: Sendable {
-    var prepare = NftTransaction(ProxyRules.table)
-    var change = NftTransaction(ProxyRules.table)
-    /// UDP frontends whose backends changed: flows to others must decide anew.
-    var staleUDP: [UDPCheck] = []
-    /// Affinities to end: the client of this target must choose anew if it is with this backend.
-    var departedAffinity: [(id: UInt32, backend: Backend)] = []
-
-    var isEmpty: Bool { prepare.isEmpty && change.isEmpty }
-}
-
-/// How to tell a stale UDP flow.
-struct UDPCheck: Hashable, Sendable {
-    let frontend: Frontend
-    let valid: Set<Backend>
-    /// For node ports, where a foreign flow may have the same port: only those to these.
-    let departed: Set<Backend>
-}
-
 struct ProxyTable: Sendable {
     /// Elements by map, as nft spells them.
     typealias Contents = [ProxyMap: [String: String]]
@@ -54,12 +35,14 @@ struct ProxyTable: Sendable {
     private var usedIDs: Set<UInt32> = []
     private var assignedIDs: Set<UInt32> = []
     private var lastID: UInt32 = 0
+    /// Targets with affinity: the backends that their clients may stay with, by id.
+    private var affine: [UInt32: Set<Backend>] = [:]
     /// Elements to delete once nothing in flight can want them.
     private var garbage: [ProxyMap: Set<String>] = [:]
 
     init(contents: Contents) {
         self.contents = contents
-        reserveIDs()
+        reserveIDs([])
     }
 
     // MARK: changes
@@ -76,11 +59,15 @@ struct ProxyTable: Sendable {
 
     /// Starts from what the kernel really has: at start, after a failure, after somebody else's flush. `apply` with all
     /// Services comes next, then `sweep`.
-    mutating func adopt(_ contents: Contents) {
+    /// - Parameter remembered: ids that clients in the kernel are remembered under; no other target gets one of them.
+    mutating func adopt(_ contents: Contents, remembered: Set<UInt32> = []) {
         self.contents = contents
         garbage = [:]
-        reserveIDs()
+        reserveIDs(remembered)
     }
+
+    /// Whether a client remembered under `id` may stay with `backend`.
+    func keeps(_ id: UInt32, _ backend: Backend) -> Bool { affine[id]?.contains(backend) == true }
 
     /// After everything wanted has been applied: every element that nobody owns is garbage.
     mutating func sweep() -> ProxyPlan {
@@ -89,7 +76,9 @@ struct ProxyTable: Sendable {
             guard let target = services[owner]?.frontends[frontend] else { continue }
             let (map, key) = Self.element(frontend)
             kept[map, default: []].insert(key)
-            if target.affinity != nil { kept[.affine4, default: []].insert(key) }
+            if target.affinity != nil, let (map, key) = Self.affinityElement(frontend) {
+                kept[map, default: []].insert(key)
+            }
         }
         for target in assigned.values {
             for (slot, backend) in target.slots.enumerated() {
@@ -98,12 +87,14 @@ struct ProxyTable: Sendable {
             if target.affinity != nil { kept[.sticks, default: []].insert(ProxyMark.text(target.id << 12)) }
         }
         var plan = Draft()
-        for map in ProxyMap.entries {
+        // Who was remembered before this process may be with a pod that left while nobody looked.
+        plan.endsAffinity = true
+        for map in ProxyMap.entries + [.sticks] {
             for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true {
                 plan.change[map, default: [:]][key] = .some(nil)
             }
         }
-        for (map, elements) in contents where map.isEndpoints || map == .sticks {
+        for (map, elements) in contents where map.isEndpoints {
             for key in elements.keys where kept[map]?.contains(key) != true { garbage[map, default: []].insert(key) }
         }
         usedIDs = assignedIDs
@@ -149,13 +140,12 @@ struct ProxyTable: Sendable {
             let mark = ProxyMark.make(id: assigned[target.name]!.id, count: target.backends.count)
             let (map, key) = Self.element(frontend)
             plan.set(map, key, ProxyMark.text(mark), in: contents, stage: .change)
-            if case .address = frontend {
+            if let (map, key) = Self.affinityElement(frontend) {
                 if target.affinity != nil {
-                    plan.set(
-                        .affine4, key, ProxyMark.text(ProxyMark.make(id: ProxyMark.id(mark), count: 0)), in: contents,
-                        stage: .change)
-                } else if contents[.affine4]?[key] != nil {
-                    plan.change[.affine4, default: [:]][key] = .some(nil)
+                    let id = ProxyMark.make(id: ProxyMark.id(mark), count: 0)
+                    plan.set(map, key, ProxyMark.text(id), in: contents, stage: .change)
+                } else if contents[map]?[key] != nil {
+                    plan.change[map, default: [:]][key] = .some(nil)
                 }
             }
             owners[frontend] = name
@@ -165,10 +155,12 @@ struct ProxyTable: Sendable {
             owners[frontend] = nil
             let (map, key) = Self.element(frontend)
             plan.change[map, default: [:]][key] = .some(nil)
-            if contents[.affine4]?[key] != nil { plan.change[.affine4, default: [:]][key] = .some(nil) }
+            if let (map, key) = Self.affinityElement(frontend), contents[map]?[key] != nil {
+                plan.change[map, default: [:]][key] = .some(nil)
+            }
             noteUDP(frontend, from: target, to: nil, plan: &plan)
         }
-        for target in oldTargets.values where wanted.targets[target.name] == nil { drop(target) }
+        for target in oldTargets.values where wanted.targets[target.name] == nil { drop(target, plan: &plan) }
     }
 
     /// Gives a target its id and its backends their slots.
@@ -191,9 +183,6 @@ struct ProxyTable: Sendable {
                 let old = before.map(isV6: target.isV6)
                 for slot in before.slots.indices { garbage[old, default: []].insert(Self.slotKey(before, slot)) }
             }
-            if before.affinity != nil {
-                for backend in before.slots where !now.slots.contains(backend) { plan.departed.append((id, backend)) }
-            }
         }
         let count = now.slots.count
         let picks = ProxyMap.picks(isV6: target.isV6)
@@ -204,25 +193,33 @@ struct ProxyTable: Sendable {
                 picks, ProxyMark.text(UInt32(count)), "goto \(ProxyRules.pickName(count, isV6: target.isV6))",
                 in: contents, stage: .prepare)
         }
+        let key = ProxyMark.text(id << 12)
+        affine[id] = target.affinity == nil ? nil : Set(now.slots)
+        if let before, before.affinity != nil, !before.slots.allSatisfy({ keeps(id, $0) }) { plan.endsAffinity = true }
         if let seconds = target.affinity {
-            let key = ProxyMark.text(id << 12)
-            garbage[.sticks]?.remove(key)
+            // A target of this batch that had this id may have left.
+            plan.change[.sticks]?.removeValue(forKey: key)
             plan.chains.insert(ProxyRules.stick(seconds: seconds))
             plan.set(.sticks, key, "jump \(ProxyRules.stickName(seconds))", in: contents, stage: .prepare)
         } else if before?.affinity != nil {
-            garbage[.sticks, default: []].insert(ProxyMark.text(id << 12))
+            // At once, not with the garbage: from here on nobody may be remembered.
+            plan.change[.sticks, default: [:]][key] = .some(nil)
         }
         assigned[target.name] = now
     }
 
-    private mutating func drop(_ target: Target) {
+    private mutating func drop(_ target: Target, plan: inout Draft) {
         guard let gone = assigned.removeValue(forKey: target.name) else { return }
         usedIDs.remove(gone.id)
         assignedIDs.remove(gone.id)
         for slot in gone.slots.indices {
             garbage[gone.map(isV6: target.isV6), default: []].insert(Self.slotKey(gone, slot))
         }
-        if gone.affinity != nil { garbage[.sticks, default: []].insert(ProxyMark.text(gone.id << 12)) }
+        affine[gone.id] = nil
+        if gone.affinity != nil {
+            plan.change[.sticks, default: [:]][ProxyMark.text(gone.id << 12)] = .some(nil)
+            plan.endsAffinity = true
+        }
     }
 
     /// Backends that stay keep their slot if there still is one; the others fill the gaps.
@@ -278,8 +275,8 @@ struct ProxyTable: Sendable {
     }
 
     /// Until the sweep, no id that the kernel knows is given to another target.
-    private mutating func reserveIDs() {
-        usedIDs = assignedIDs
+    private mutating func reserveIDs(_ remembered: Set<UInt32>) {
+        usedIDs = assignedIDs.union(remembered)
         for map in [ProxyMap.services4, .services6, .nodeports4, .nodeports6] {
             for mark in (contents[map] ?? [:]).values.compactMap({ ProxyMark.parse($0) }) {
                 usedIDs.insert(ProxyMark.id(mark))
@@ -292,6 +289,8 @@ struct ProxyTable: Sendable {
                 }
             }
         }
+        // A new process continues the round.
+        if lastID == 0 { lastID = usedIDs.max() ?? 0 }
     }
 
     // MARK: spelling
@@ -305,6 +304,13 @@ struct ProxyTable: Sendable {
         }
     }
 
+    /// Where a client that is remembered looks; nil where there is no affinity (IPv6).
+    private static func affinityElement(_ frontend: Frontend) -> (ProxyMap, String)? {
+        if frontend.isV6 { return nil }
+        let (map, key) = element(frontend)
+        return (map == .services4 ? .affine4 : .affineports4, key)
+    }
+
     private static func slotKey(_ target: Assigned, _ slot: Int) -> String {
         "\(ProxyMark.text(ProxyMark.make(id: target.id, count: target.slots.count))) . \(slot)"
     }
@@ -313,51 +319,5 @@ struct ProxyTable: Sendable {
         let parts = text.split(separator: " ")
         guard parts.count == 3, let address = IPAddress(parts[0]), let port = UInt16(parts[2]) else { return nil }
         return Backend(address: address, port: port)
-    }
-}
-
-/// Elements collected for one plan; nil removes.
-private struct Draft {
-    enum Stage { case prepare, change }
-
-    var prepare: [ProxyMap: [String: String?]] = [:]
-    var change: [ProxyMap: [String: String?]] = [:]
-    var sets: Set<NftSet> = []
-    var chains: Set<NftChain> = []
-    var staleUDP: [UDPCheck] = []
-    var departed: [(id: UInt32, backend: Backend)] = []
-
-    mutating func set(_ map: ProxyMap, _ key: String, _ value: String, in contents: ProxyTable.Contents, stage: Stage) {
-        switch stage {
-        case .prepare: if contents[map]?[key] != value { prepare[map, default: [:]][key] = value }
-        case .change:
-            // Also when it is there already: an earlier Service of this batch may have removed it.
-            change[map, default: [:]][key] = value
-        }
-    }
-
-    func finish(_ contents: inout ProxyTable.Contents) -> ProxyPlan {
-        var plan = ProxyPlan()
-        for set in sets.sorted(by: { $0.name < $1.name }) { plan.prepare.append(.addSet(set)) }
-        for chain in chains.sorted(by: { $0.name < $1.name }) { plan.prepare.install(chain) }
-        Self.write(prepare, to: &plan.prepare, &contents)
-        Self.write(change, to: &plan.change, &contents)
-        plan.staleUDP = staleUDP
-        plan.departedAffinity = departed
-        return plan
-    }
-
-    private static func write(
-        _ elements: [ProxyMap: [String: String?]], to transaction: inout NftTransaction,
-        _ contents: inout ProxyTable.Contents
-    ) {
-        for (map, wanted) in elements.sorted(by: { $0.key < $1.key }) {
-            let present = contents[map] ?? [:]
-            let differing = wanted.filter { present[$0.key] != $0.value }.sorted { $0.key < $1.key }
-            // A map's element cannot be overwritten: out and in again, in one commit.
-            transaction.delete(differing.filter { present[$0.key] != nil }.map(\.key), from: map.name)
-            transaction.add(differing.compactMap { key, value in value.map { NftElement(key, $0) } }, to: map.name)
-            for (key, value) in differing { contents[map, default: [:]][key] = value }
-        }
     }
 }

@@ -87,8 +87,8 @@ import Testing
     @Test func onlyWhatMattersWakes() {
         var other = Self.pod(1)
         other.set("metadata", "annotations", to: ["a": "b"])
-        #expect(!EndpointPlan.matters(Self.pod(1), other))
-        #expect(EndpointPlan.matters(Self.pod(1), Self.pod(1, ready: false)))
-        #expect(EndpointPlan.matters(nil, Self.pod(1)))
+        #expect(!ServicePods.matters(Self.pod(1), other))
+        #expect(ServicePods.matters(Self.pod(1), Self.pod(1, ready: false)))
+        #expect(ServicePods.matters(nil, Self.pod(1)))
     }
 }

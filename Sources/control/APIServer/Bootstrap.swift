@@ -1,7 +1,7 @@
 // Objects that every cluster has, made at start when they are missing: four namespaces with their default service
-// accounts, two priority classes, and the API's own Service with its endpoint.
+// accounts, two priority classes, and the API's own Service; its endpoint: `ServerEndpoint`.
 //
-// Idempotent. What somebody changed in them stays, except the endpoint, which follows the configuration.
+// Idempotent. What somebody changed in them stays.
 
 internal import Client
 internal import Logging
@@ -50,14 +50,15 @@ enum Bootstrap {
     }
 
     private static func kubernetesService(_ core: APICore) async throws(APIStatus) {
-        let address = core.configuration.advertiseAddress
         let port = Int64(core.configuration.port)
-        let labels: JSON = ["component": "apiserver", "provider": "kubernetes"]
         if core.peek(.services, namespace: "default", name: "kubernetes") == nil {
             let service = core.addresses.kubernetes
             try await create(core, .services, namespace: "default", [
                 "apiVersion": "v1", "kind": "Service",
-                "metadata": ["name": "kubernetes", "namespace": "default", "labels": labels],
+                "metadata": [
+                    "name": "kubernetes", "namespace": "default",
+                    "labels": ["component": "apiserver", "provider": "kubernetes"],
+                ],
                 "spec": [
                     "type": "ClusterIP", "clusterIP": .string("\(service)"), "sessionAffinity": "None",
                     "ipFamilyPolicy": "SingleStack", "ipFamilies": [service.isV6 ? "IPv6" : "IPv4"],
@@ -65,39 +66,10 @@ enum Bootstrap {
                 ],
             ])
         }
-        if address.isLoopback {
-            // EndpointSlices may not hold one: pods could not reach it.
-            core.logger.warning(
-                "the API is advertised at a loopback address: Service default/kubernetes gets no endpoint",
-                metadata: ["address": "\(address)"])
-            return
-        }
-        let slice: JSON = [
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": [
-                "name": "kubernetes", "namespace": "default",
-                "labels": ["kubernetes.io/service-name": "kubernetes"],
-            ],
-            "addressType": address.isV6 ? "IPv6" : "IPv4",
-            "endpoints": [["addresses": [.string("\(address)")], "conditions": ["ready": true]]],
-            "ports": [["name": "https", "protocol": "TCP", "port": .int(port)]],
-        ]
-        guard let present = core.peek(.endpointSlices, namespace: "default", name: "kubernetes") else {
-            return try await create(core, .endpointSlices, namespace: "default", slice)
-        }
-        let old = present.tree()
-        guard old["endpoints"] != slice["endpoints"] || old["ports"] != slice["ports"] else { return }
-        let declaration = try core.declaration(.endpointSlices)
-        let key = ObjectKey(namespace: "default", name: "kubernetes")
-        if old["addressType"] != slice["addressType"] {
-            // addressType is immutable.
-            _ = try await core.delete(declaration, key, DeleteOptions(), WriteOptions())
-            return try await create(core, .endpointSlices, namespace: "default", slice)
-        }
-        _ = try await core.update(declaration, key, subresource: nil, slice, WriteOptions())
+        try await ServerEndpoint.publish(core)
     }
 
-    private static func create(
+    static func create(
         _ core: APICore, _ id: ResourceID, namespace: String?, _ object: JSON
     ) async throws(APIStatus) {
         do {

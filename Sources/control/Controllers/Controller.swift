@@ -60,6 +60,7 @@ public enum Controllers {
         ReplicaSetController.self,
         ReplicationControllerController.self,
         EndpointSliceController.self,
+        EndpointsController.self,
         NamespaceController.self,
         GarbageCollector.self,
         ServiceAccountController.self,

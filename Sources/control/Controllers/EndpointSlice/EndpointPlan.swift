@@ -5,7 +5,6 @@
 
 import Client
 import Objects
-import System
 
 struct EndpointPlan {
     struct Steps {
@@ -33,98 +32,33 @@ struct EndpointPlan {
         let publishNotReady = service["spec"]?["publishNotReadyAddresses"]?.bool ?? false
         for family in families {
             for pod in pods {
-                guard let address = Self.address(of: pod, family) else { continue }
-                let group = Group(family: family, ports: Self.ports(of: service, for: pod))
+                guard let address = ServicePods.address(of: pod, family) else { continue }
+                let group = Group(family: family, ports: .array(ServicePods.ports(of: service, for: pod)))
                 wanted[group, default: []].append(Self.endpoint(pod, address, service, publishNotReady))
             }
         }
         // A Service without pods has one empty slice: it says "nobody" rather than nothing.
         if wanted.isEmpty {
-            for family in families { wanted[Group(family: family, ports: Self.ports(of: service, for: nil))] = [] }
+            let ports = JSON.array(ServicePods.ports(of: service, for: nil))
+            for family in families { wanted[Group(family: family, ports: ports)] = [] }
         }
     }
-
-    // MARK: - Pods
 
     static func service(of slice: JSON) -> ObjectKey? {
         guard let name = slice["metadata"]?["labels"]?[serviceLabel]?.string else { return nil }
         return ObjectKey(namespace: slice["metadata"]?["namespace"]?.string ?? "", name: name)
     }
 
-    static func selects(_ selector: [String: String], _ pod: JSON) -> Bool {
-        let labels = pod["metadata"]?["labels"]
-        return selector.allSatisfy { labels?[$0.key]?.string == $0.value }
-    }
-
-    /// Whether a change of a pod can change any slice.
-    static func matters(_ old: JSON?, _ new: JSON?) -> Bool {
-        guard let old, let new else { return true }
-        return old["metadata"]?["labels"] != new["metadata"]?["labels"]
-            || old["metadata"]?["deletionTimestamp"] != new["metadata"]?["deletionTimestamp"]
-            || old["status"]?["podIPs"] != new["status"]?["podIPs"]
-            || old["status"]?["phase"] != new["status"]?["phase"]
-            || PodFacts.isReady(old) != PodFacts.isReady(new)
-    }
-
-    private static func address(of pod: JSON, _ family: String) -> String? {
-        let phase = pod["status"]?["phase"]?.string
-        guard phase != "Succeeded", phase != "Failed" else { return nil }
-        let addresses = (pod["status"]?["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string }
-        return addresses.first { IPAddress($0)?.isV6 == (family == "IPv6") }
-    }
-
     private static func endpoint(_ pod: JSON, _ address: String, _ service: JSON, _ publishNotReady: Bool) -> JSON {
         let serving = PodFacts.isReady(pod)
-        let terminating = pod["metadata"]?["deletionTimestamp"] != nil
-        var endpoint: JSON = [
-            "addresses": [.string(address)],
-            "conditions": [
-                "ready": .bool(publishNotReady || (serving && !terminating)), "serving": .bool(serving),
-                "terminating": .bool(terminating),
-            ],
-            "targetRef": [
-                "kind": "Pod", "namespace": pod["metadata"]?["namespace"] ?? "",
-                "name": pod["metadata"]?["name"] ?? "", "uid": pod["metadata"]?["uid"] ?? "",
-            ],
+        let terminating = ServicePods.isTerminating(pod)
+        var endpoint = ServicePods.describe(pod, for: service)
+        endpoint["addresses"] = [.string(address)]
+        endpoint["conditions"] = [
+            "ready": .bool(publishNotReady || (serving && !terminating)), "serving": .bool(serving),
+            "terminating": .bool(terminating),
         ]
-        if let node = pod["spec"]?["nodeName"]?.string, !node.isEmpty { endpoint["nodeName"] = .string(node) }
-        // A pod has a name of its own below a headless Service that is its subdomain (core/v1 PodSpec.hostname).
-        if let hostname = pod["spec"]?["hostname"]?.string, !hostname.isEmpty,
-            pod["spec"]?["subdomain"]?.string == service["metadata"]?["name"]?.string {
-            endpoint["hostname"] = .string(hostname)
-        }
         return endpoint
-    }
-
-    /// The slice's ports, with named target ports looked up in the pod. A port the pod does not name is left out.
-    private static func ports(of service: JSON, for pod: JSON?) -> JSON {
-        let ports = (service["spec"]?["ports"]?.array ?? []).compactMap { port -> JSON? in
-            let target = port["targetPort"] ?? port["port"]
-            let number: Int64?
-            if let name = target?.string {
-                number = Int64(name) ?? pod.flatMap { containerPort(name, port["protocol"]?.string ?? "TCP", in: $0) }
-            } else {
-                number = target?.int
-            }
-            guard let number, number > 0 else { return nil }
-            var result: JSON = [
-                "name": port["name"] ?? "", "port": .int(number), "protocol": port["protocol"] ?? "TCP",
-            ]
-            if let appProtocol = port["appProtocol"] { result["appProtocol"] = appProtocol }
-            return result
-        }
-        return .array(ports)
-    }
-
-    private static func containerPort(_ name: String, _ networkProtocol: String, in pod: JSON) -> Int64? {
-        let sidecars = (pod["spec"]?["initContainers"]?.array ?? []).filter { $0["restartPolicy"]?.string == "Always" }
-        for container in (pod["spec"]?["containers"]?.array ?? []) + sidecars {
-            for port in container["ports"]?.array ?? []
-            where port["name"]?.string == name && port["protocol"]?.string ?? "TCP" == networkProtocol {
-                return port["containerPort"]?.int
-            }
-        }
-        return nil
     }
 
     // MARK: - Slices

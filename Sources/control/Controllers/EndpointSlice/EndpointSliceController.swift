@@ -15,21 +15,15 @@ struct EndpointSliceController: Controller {
     static let managedBy = "endpointslice-controller.k8s.io"
 
     private let client: any APIClient
-    private let services: Informer
-    private let pods: Informer
+    private let members: ServicePods
     private let slices: Informer
-    private let podsByNamespace: Index
     private let slicesByService: Index
-    private let servicesByNamespace: Index
     private let queue: WorkQueue<ObjectKey>
 
     init(_ context: ControllerContext) {
         client = context.client
-        services = context.informers.informer(.services)
-        pods = context.informers.informer(.pods)
+        members = ServicePods(context)
         slices = context.informers.informer(.endpointSlices)
-        podsByNamespace = context.informers.index(.pods, .byNamespace)
-        servicesByNamespace = context.informers.index(.services, .byNamespace)
         slicesByService = Index(slices) { slice in
             guard let service = EndpointPlan.service(of: slice) else { return [] }
             return ["\(service)"]
@@ -41,34 +35,23 @@ struct EndpointSliceController: Controller {
         await queue.run(
             workers: 4,
             watching: [
-                .each(services),
+                .each(members.services),
                 KeySource(slices) { _, old, new in (new ?? old).flatMap(EndpointPlan.service).map { [$0] } ?? [] },
-                KeySource(pods) { key, old, new in
-                    guard EndpointPlan.matters(old, new) else { return [] }
-                    return keysOfServices(selecting: [old, new].compactMap { $0 }, in: key.namespace)
-                },
+                members.changedPods,
             ], reconcile)
-    }
-
-    private func keysOfServices(selecting pods: [JSON], in namespace: String) -> [ObjectKey] {
-        servicesByNamespace.objects(namespace).filter { service in
-            guard let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty else { return false }
-            return pods.contains { EndpointPlan.selects(selector, $0) }
-        }.map { ObjectKey($0) }
     }
 
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
         let present = slicesByService.objects("\(key)").filter {
             $0["metadata"]?["labels"]?["endpointslice.kubernetes.io/managed-by"]?.string == Self.managedBy
         }
-        guard let service = services.object(key), service["metadata"]?["deletionTimestamp"] == nil,
-            let selector = service["spec"]?["selector"]?.stringMap, !selector.isEmpty,
-            service["spec"]?["type"]?.string != "ExternalName"
+        guard let service = members.services.object(key), service["metadata"]?["deletionTimestamp"] == nil,
+            let selector = ServicePods.selector(of: service)
         else {
             for slice in present { try await client.deleteIfPresent(.endpointSlices, ObjectKey(slice)) }
             return .done
         }
-        let selected = podsByNamespace.objects(key.namespace).filter { EndpointPlan.selects(selector, $0) }
+        let selected = members.pods(in: key.namespace, selectedBy: selector)
         let steps = EndpointPlan(service: service, pods: selected).steps(from: present)
         // New and changed slices first: no moment without an address that stays.
         for slice in steps.create { _ = try await client.create(.endpointSlices, slice) }

@@ -29,13 +29,13 @@ struct TarHeader {
             throw ArchiveFault.unsupported(
                 what: "a sparse file (\(sparse))", advice: "build the layer without tar --sparse")
         }
-        let name = try text(extensions.value("path") ?? extensions.longName ?? plainName, "a file name")
+        let name = try text(extensions.longName ?? extensions.value("path") ?? plainName, "a file name")
         if name.isEmpty { throw ArchiveFault.malformed(what: "a tar header", why: "the name is empty") }
         let kind = try kind(name)
         var target = ""
         if kind == .symlink || kind == .hardLink {
             target = try text(
-                extensions.value("linkpath") ?? extensions.longTarget ?? field(157, 100), "a link's target")
+                extensions.longTarget ?? extensions.value("linkpath") ?? field(157, 100), "a link's target")
             if target.isEmpty {
                 throw ArchiveFault.malformed(what: "link \(ArchiveFault.quote(name))", why: "no target")
             }
@@ -144,17 +144,20 @@ struct TarHeader {
     static func clamp(_ seconds: Int64) -> Int64 { min(max(seconds, -(1 << 40)), 1 << 40) }
 }
 
-/// What stands before an entry and overrides its header.
+/// What stands before an entry and overrides its header. Of several blocks of one kind the last counts alone, so that
+/// what is held is bounded by the size of a block; GNU's names go before those of pax.
 struct TarExtensions {
-    var longName: [UInt8]?
-    var longTarget: [UInt8]?
+    /// Not empty: an empty one says nothing.
+    var longName: [UInt8]? { didSet { if longName == [] { longName = nil } } }
+    var longTarget: [UInt8]? { didSet { if longTarget == [] { longTarget = nil } } }
     /// pax records; an empty value leaves the header's own.
-    var records: [String: [UInt8]] = [:]
+    private(set) var records: [String: [UInt8]] = [:]
 
     var isEmpty: Bool { longName == nil && longTarget == nil && records.isEmpty }
 
-    /// "LENGTH KEY=VALUE\n", the length counting all of it.
-    mutating func addPax(_ bytes: [UInt8]) throws {
+    /// "LENGTH KEY=VALUE\n", the length counting all of it. Replaces the records of a header before.
+    mutating func setPax(_ bytes: [UInt8]) throws {
+        records = [:]
         func bad(_ why: String) -> ArchiveFault { .malformed(what: "a pax header", why: why) }
         var rest = bytes[...]
         while !rest.isEmpty {

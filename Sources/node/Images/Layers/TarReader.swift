@@ -1,7 +1,7 @@
 // Reads tar as images have it: ustar (POSIX.1-1988), pax extended headers (POSIX.1-2001) and GNU long names, the
 // subset that Go's archive/tar writes and reads, since every builder of images stands on that one. Where readers are
-// known to disagree (sizes on links, a lone zero block, empty pax values) it does as Go does, so that noded unpacks
-// what other runtimes unpack. Sparse files are refused: no builder writes them, and their maps were CVEs elsewhere.
+// known to disagree (sizes on links, a lone zero block, empty pax values, several extended headers before one entry) it
+// does as Go does, so that noded unpacks what other runtimes unpack. Sparse files are refused: no builder writes them, and their maps were CVEs elsewhere.
 //
 // Fails with ArchiveFault.truncated, .malformed, .tooLarge or .unsupported.
 
@@ -59,10 +59,12 @@ final class TarReader {
             }
             let block = TarHeader(bytes: header)
             switch block.type {
-            case UInt8(ascii: "x"): try extensions.addPax(readExtension(block))
-            // Values for all entries that follow: Go's reader hands it out as an entry of its own and containerd drops
-            // it.
-            case UInt8(ascii: "g"): _ = try readExtension(block)
+            case UInt8(ascii: "x"): try extensions.setPax(readExtension(block))
+            // Values for all entries that follow: Go's reader hands it out as an entry of its own, with whatever stood
+            // before it, and containerd drops that.
+            case UInt8(ascii: "g"):
+                _ = try readExtension(block)
+                extensions = TarExtensions()
             case UInt8(ascii: "L"): extensions.longName = try Self.untilNul(readExtension(block))
             case UInt8(ascii: "K"): extensions.longTarget = try Self.untilNul(readExtension(block))
             default:

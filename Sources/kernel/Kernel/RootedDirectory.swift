@@ -88,6 +88,23 @@ public struct RootedDirectory: Sendable {
             deviceMinor: UInt32(device & 0xff | device >> 12 & 0xfff00))
     }
 
+    /// An extended attribute of the name itself, of up to 64 kB; nil when it has none of that name.
+    public func extendedAttribute(_ path: String, _ attribute: String) throws(SystemError) -> [UInt8]? {
+        try inFolder(of: path) { (folder, last) throws(SystemError) in
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            do throws(SystemError) {
+                let count = try systemCall("getxattr \(attribute)", name(path)) {
+                    buffer.withUnsafeMutableBytes {
+                        kernel_lgetxattr("/proc/self/fd/\(folder)/\(last)", attribute, $0.baseAddress, $0.count)
+                    }
+                }
+                return Array(buffer[..<count])
+            } catch  where error.errno == .ENODATA || error.errno == .EOPNOTSUPP {
+                return nil
+            }
+        }
+    }
+
     public func symlinkTarget(_ path: String) throws(SystemError) -> String {
         let link = try open(path, [.path, .noFollow])
         var buffer = [UInt8](repeating: 0, count: 4096)

@@ -1,26 +1,17 @@
-// Where a user is at home, for HOME: from the image's own /etc/passwd, read inside the first layer that has one, as the
-// overlay would show it. An image without the file or the user gives "/" ("/root" for root), as other runtimes do.
+// Where a user is at home, for HOME: from the image's own /etc/passwd, as its containers see it. An image without the
+// file or the user gives "/" ("/root" for root), as other runtimes do; so does a file that cannot be read: HOME gives
+// nobody a right, and users and groups come from elsewhere.
 
 import Kernel
 import System
 
 enum HomeDirectory {
     static func find(uid: UInt32, layers: [String]) -> String {
-        let fallback = uid == 0 ? "/root" : "/"
-        for layer in layers {
-            guard let root = try? RootedDirectory(layer) else { continue }
-            do throws(SystemError) {
-                let text = String(decoding: try root.read("etc/passwd"), as: UTF8.self)
-                for line in text.split(separator: "\n") {
-                    let fields = line.split(separator: ":", omittingEmptySubsequences: false)
-                    if fields.count > 5, fields[2] == String(uid), fields[5].hasPrefix("/") { return String(fields[5]) }
-                }
-                return fallback
-            } catch {
-                // A whiteout (a device) hides the file of the layers below.
-                if error.errno != .ENOENT { return fallback }
-            }
+        let bytes = (try? LayeredRoot(layers).read("etc/passwd")) ?? []
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count > 5, fields[2] == String(uid), fields[5].hasPrefix("/") { return String(fields[5]) }
         }
-        return fallback
+        return uid == 0 ? "/root" : "/"
     }
 }

@@ -1,5 +1,6 @@
-// "user[:group]" of an image or a manifest -> numbers, through the image's own /etc/passwd and /etc/group. The files
-// are read out of the layers (the first that has them, as the overlay would show it), inside each layer's root.
+// "user[:group]" of an image or a manifest -> numbers, through the image's own /etc/passwd and /etc/group, as its
+// containers see them. An image may be without; files that are there and cannot be read are an error, because what they
+// would have said decides about rights.
 
 import Containers
 import Kernel
@@ -13,8 +14,9 @@ struct ImageUsers {
     func resolve(_ text: String) throws -> ContainerUser {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         let name = parts.first ?? ""
-        let passwd = lines("etc/passwd")
-        let group = lines("etc/group")
+        let root = try LayeredRoot(layers)
+        let passwd = try lines("etc/passwd", root)
+        let group = try lines("etc/group", root)
         var user = ContainerUser()
         var login: String?
         if let number = try number(name) {
@@ -73,13 +75,9 @@ struct ImageUsers {
         return number
     }
 
-    private func lines(_ path: String) -> [[String]] {
-        for layer in layers {
-            guard let root = try? RootedDirectory(layer), let bytes = try? root.read(path) else { continue }
-            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map { line in
-                line.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-            }
+    private func lines(_ path: String, _ root: LayeredRoot) throws -> [[String]] {
+        String(decoding: try root.read(path) ?? [], as: UTF8.self).split(separator: "\n").map { line in
+            line.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         }
-        return []
     }
 }

@@ -33,6 +33,21 @@ import Testing
                 + "serviceaccount \"robot\" not found")
     }
 
+    @Test func withoutASpecTheContainersAreWhatIsMissing() async throws {
+        let api = try await TestServer()
+        let pod = await api.send("POST", url, ["apiVersion": "v1", "kind": "Pod", "metadata": ["name": "p"]])
+        #expect(pod.message == "Pod \"p\" is invalid: spec.containers: Required value")
+        let deployment = await api.send(
+            "POST", "/apis/apps/v1/namespaces/default/deployments",
+            [
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "d"],
+                "spec": [
+                    "selector": ["matchLabels": ["a": "b"]], "template": ["metadata": ["labels": ["a": "b"]]],
+                ],
+            ])
+        #expect(deployment.message == "Deployment.apps \"d\" is invalid: spec.template.spec.containers: Required value")
+    }
+
     @Test func binding() async throws {
         let api = try await TestServer()
         _ = await api.send("POST", url, pod("p"))

@@ -37,6 +37,23 @@ import Testing
         #expect(await api.send("GET", "/openapi/v3/apis/batch/v1?hash=0").status == 301)
     }
 
+    @Test func whatNothingActsOnIsSaidToWhoMakesIt() async throws {
+        let api = try await TestServer()
+        let policy: JSON = [
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": ["name": "deny"],
+            "spec": ["podSelector": [:]],
+        ]
+        let made = await api.send("POST", "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", policy)
+        #expect(made.status == 201)
+        #expect(
+            made.headers["Warning"]
+                == "299 - \"networkpolicies: noded stores these and does not act on them yet: no traffic will be filtered\"")
+        let other = await api.send(
+            "POST", "/api/v1/namespaces/default/configmaps",
+            ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c"]])
+        #expect(other.status == 201 && other.headers["Warning"] == nil)
+    }
+
     @Test func serviceAddressesStay() async throws {
         let api = try await TestServer()
         let services = "/api/v1/namespaces/default/services"

@@ -227,5 +227,8 @@ final class Changes: Sendable {
         let created = api.state.withLock { $0.created }
         #expect(created.filter { $0["reason"] == "Noise" }.count == 25)
         #expect(created.last?["message"]?.string?.utf8.count == 1024)
+        // kubectl sorts events of one second by name.
+        let names = created.dropLast().compactMap { $0.at("metadata", "name")?.string }
+        #expect(names.count == 25 && names == names.sorted() && Set(names).count == 25)
     }
 }

@@ -98,6 +98,14 @@ extension ClusterTests {
                 let failure = conditions?.array?.first { $0["type"] == "ReplicaFailure" }
                 return failure?["status"] == "True" && failure?["message"]?.string?.contains("exceeded quota") == true
             }
+            // Its words do not change with every attempt: that would wake the controller at once, for ever.
+            let refused = try await cluster.get(.replicationControllers, "rc")?.at("status", "conditions")
+            try await cluster.eventually("it is tried again") {
+                let events = try await cluster.client.list(.events, namespace: "default").items
+                let attempts = events.filter { $0["reason"] == "FailedCreate" }
+                return attempts.reduce(0) { $0 + ($1["count"]?.int ?? 0) } >= 4
+            }
+            #expect(try await cluster.get(.replicationControllers, "rc")?.at("status", "conditions") == refused)
             _ = try await cluster.client.patch(
                 .replicationControllers, Self.key, .merge, ["spec": ["replicas": 1]], subresource: nil)
             try await cluster.eventually("and goes when it is over") {

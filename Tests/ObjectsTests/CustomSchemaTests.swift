@@ -141,5 +141,10 @@ import Testing
         try second.apply(root: &embedded, schema)
         #expect(embedded.at("spec", "template", "any", "thing") == 1)
         #expect(second.unknown.isEmpty)
+        #expect(
+            ValueCheck.errors(embedded, schema).map(\.description)
+                == ["spec.template.apiVersion: Required value: must not be empty"])
+        embedded = ["spec": ["template": ["apiVersion": "v1", "kind": "Pod"]]]
+        #expect(ValueCheck.errors(embedded, schema).isEmpty)
     }
 }

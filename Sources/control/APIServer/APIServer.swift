@@ -61,11 +61,13 @@ public final class APIServer: HTTPHandler {
     }
 
     /// The upkeep of caches and watches: about once a minute, old changes are forgotten and quiet watches get a
-    /// bookmark; and of the statuses of ResourceQuotas; deletions of custom resources go on. Returns when cancelled.
+    /// bookmark; and of the statuses of ResourceQuotas and of the API's own Service; deletions of custom resources go on.
+    /// Returns when cancelled.
     public func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { [core] in await QuotaStatus.run(core) }
             group.addTask { [core] in await core.customResources.run(core) }
+            group.addTask { [core] in await Bootstrap.keepKubernetesService(core) }
             while !Task.isCancelled {
                 try? await Task.sleep(for: .seconds(60))
                 core.tick()

@@ -49,6 +49,23 @@ enum Bootstrap {
         ])
     }
 
+    /// Makes the API's Service again within 10 s when somebody deleted it: pods would not find the API any more. Returns
+    /// when cancelled.
+    static func keepKubernetesService(_ core: APICore) async {
+        while (try? await Task.sleep(for: .seconds(10))) != nil {
+            let isThere = [ResourceID.services, .endpointSlices].allSatisfy { id in
+                core.peek(id, namespace: "default", name: "kubernetes") != nil
+                    || id == .endpointSlices && core.configuration.advertiseAddress.isLoopback
+            }
+            if isThere { continue }
+            do throws(APIStatus) {
+                try await kubernetesService(core)
+            } catch {
+                core.logger.warning("Service default/kubernetes not kept", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
     private static func kubernetesService(_ core: APICore) async throws(APIStatus) {
         let port = Int64(core.configuration.port)
         if core.peek(.services, namespace: "default", name: "kubernetes") == nil {

@@ -51,6 +51,7 @@ extension APICore {
         let errors = declaration.validateCreate(request.object)
         guard errors.isEmpty else { throw .invalid(declaration.gvk, request.name, errors) }
         try Admission.validate(&request, self)
+        if let warning = NotActedUpon.warning(declaration.id) { options.warnings.add([warning]) }
         own(new: &request.object, declaration, options)
         let key = ObjectKey(namespace: request.namespace, name: request.name)
         if options.dryRun {

@@ -29,6 +29,14 @@ public final class EventRecorder: Sendable {
         var known: [Note: Known] = [:]
         var order: [Note] = []
         var budgets: [JSON: Budget] = [:]
+        private var lastSuffix: Int64 = 0
+
+        /// Nanoseconds since 1970 in hexadecimal, never twice: kubectl shows events of one second in the order of their
+        /// names.
+        mutating func nameSuffix(at time: Timestamp) -> String {
+            lastSuffix = max(lastSuffix + 1, time.seconds * 1_000_000_000 + Int64(time.nanoseconds))
+            return String(lastSuffix, radix: 16)
+        }
     }
 
     /// Events that may still be written about one object.
@@ -127,7 +135,7 @@ public final class EventRecorder: Sendable {
         let namespace = note.about["namespace"]?.string ?? "default"
         let key = ObjectKey(
             namespace: namespace,
-            name: "\(note.about["name"]?.string ?? "").\(Hex.encode(Random.bytes(8)))")
+            name: "\(note.about["name"]?.string ?? "").\(state.nameSuffix(at: time))")
         _ = try await client.create(.events, event(note, key, time))
         state.known[note] = Known(key: key, count: 1)
         state.order.append(note)

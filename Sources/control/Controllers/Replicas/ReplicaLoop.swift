@@ -186,12 +186,16 @@ struct ReplicaLoop: Sendable {
         status["observedGeneration"] = owner["metadata"]?["generation"]
         let known = Conditions.find("ReplicaFailure", in: owner)
         if let failure {
-            status["conditions"] = [
-                Conditions.make(
-                    type: "ReplicaFailure", status: "True",
-                    reason: active.count < wanted ? "FailedCreate" : "FailedDelete", message: failure.message,
-                    previous: known)
-            ]
+            // The first failure's words stay while its reason does: each names another pod, and a status that changes with
+            // every attempt would call for the next one at once, past the queue's back-off.
+            let reason = active.count < wanted ? "FailedCreate" : "FailedDelete"
+            if known?["status"]?.string != "True" || known?["reason"]?.string != reason {
+                status["conditions"] = [
+                    Conditions.make(
+                        type: "ReplicaFailure", status: "True", reason: reason, message: failure.message,
+                        previous: known)
+                ]
+            }
         } else if known != nil {
             status["conditions"] = nil
         }

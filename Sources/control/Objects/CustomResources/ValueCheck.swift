@@ -40,9 +40,18 @@ struct ValueCheck {
         }
         if let rules = schema.rules { checkRules(value, schema, rules) }
         switch value {
-        case .object(let object): checkFields(object, schema)
+        case .object(let object):
+            if schema.isEmbedded { checkTypeMeta(object) }
+            checkFields(object, schema)
         case .array(let elements): checkElements(elements, schema)
         default: break
+        }
+    }
+
+    /// An embedded resource says what it is.
+    private mutating func checkTypeMeta(_ object: JSONObject) {
+        for name in ["apiVersion", "kind"] where object[name]?.string?.isEmpty ?? true {
+            add(.required(field.child(name), "must not be empty"))
         }
     }
 

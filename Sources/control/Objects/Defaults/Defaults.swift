@@ -82,6 +82,7 @@ enum Defaults {
     static func template(_ spec: inout JSON) {
         spec.modify("template") { template in
             if template["metadata"] == nil { template["metadata"] = .object(JSONObject()) }
+            template.setDefault("spec", .object(JSONObject()))
             template.modify("spec", PodDefaults.setSpec)
         }
     }

@@ -3,6 +3,8 @@
 enum PodDefaults {
     /// A pod: the spec's defaults, and those that templates do not get.
     static func setPod(_ pod: inout JSON) {
+        // Without a spec what is missing is its containers, not what has a default.
+        pod.setDefault("spec", .object(JSONObject()))
         pod.modify("spec") { spec in
             setSpec(&spec)
             let hostNetwork = spec["hostNetwork"]?.bool ?? false

@@ -61,6 +61,7 @@ public enum Controllers {
         ReplicationControllerController.self,
         EndpointSliceController.self,
         EndpointsController.self,
+        EndpointSliceMirroringController.self,
         NamespaceController.self,
         GarbageCollector.self,
         ServiceAccountController.self,

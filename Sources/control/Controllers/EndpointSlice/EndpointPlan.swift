@@ -11,17 +11,27 @@ struct EndpointPlan {
         var create: [JSON] = []
         var update: [JSON] = []
         var delete: [JSON] = []
+
+        var isEmpty: Bool { create.isEmpty && update.isEmpty && delete.isEmpty }
+
+        /// New and changed slices first: no moment without an address that stays.
+        func write(with client: any APIClient) async throws(APIStatus) {
+            for slice in create { _ = try await client.create(.endpointSlices, slice) }
+            for slice in update { _ = try await client.update(.endpointSlices, slice) }
+            for slice in delete { try await client.deleteIfPresent(.endpointSlices, ObjectKey(slice)) }
+        }
     }
 
     /// What endpoints of one slice share.
-    private struct Group: Hashable {
+    struct Group: Hashable {
         let family: String
         let ports: JSON
     }
 
     /// As in kube-controller-manager's --max-endpoints-per-slice.
     private static let sliceSize = 100
-    private static let serviceLabel = "kubernetes.io/service-name"
+    static let serviceLabel = "kubernetes.io/service-name"
+    static let managedByLabel = "endpointslice.kubernetes.io/managed-by"
 
     private let service: JSON
     private var wanted: [Group: [JSON]] = [:]
@@ -76,7 +86,7 @@ struct EndpointPlan {
         return steps
     }
 
-    private static func group(of slice: JSON) -> Group {
+    static func group(of slice: JSON) -> Group {
         Group(family: slice["addressType"]?.string ?? "", ports: slice["ports"] ?? [])
     }
 
@@ -118,7 +128,7 @@ struct EndpointPlan {
     private var labels: JSON {
         var labels = service["metadata"]?["labels"] ?? [:]
         labels[Self.serviceLabel] = service["metadata"]?["name"]
-        labels["endpointslice.kubernetes.io/managed-by"] = .string(EndpointSliceController.managedBy)
+        labels[Self.managedByLabel] = .string(EndpointSliceController.managedBy)
         if service["spec"]?["clusterIP"]?.string == "None" { labels["service.kubernetes.io/headless"] = "" }
         return labels
     }

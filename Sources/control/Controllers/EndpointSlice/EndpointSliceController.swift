@@ -43,7 +43,7 @@ struct EndpointSliceController: Controller {
 
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
         let present = slicesByService.objects("\(key)").filter {
-            $0["metadata"]?["labels"]?["endpointslice.kubernetes.io/managed-by"]?.string == Self.managedBy
+            $0["metadata"]?["labels"]?[EndpointPlan.managedByLabel]?.string == Self.managedBy
         }
         guard let service = members.services.object(key), service["metadata"]?["deletionTimestamp"] == nil,
             let selector = ServicePods.selector(of: service)
@@ -52,11 +52,7 @@ struct EndpointSliceController: Controller {
             return .done
         }
         let selected = members.pods(in: key.namespace, selectedBy: selector)
-        let steps = EndpointPlan(service: service, pods: selected).steps(from: present)
-        // New and changed slices first: no moment without an address that stays.
-        for slice in steps.create { _ = try await client.create(.endpointSlices, slice) }
-        for slice in steps.update { _ = try await client.update(.endpointSlices, slice) }
-        for slice in steps.delete { try await client.deleteIfPresent(.endpointSlices, ObjectKey(slice)) }
+        try await EndpointPlan(service: service, pods: selected).steps(from: present).write(with: client)
         return .done
     }
 }

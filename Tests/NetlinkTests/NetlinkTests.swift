@@ -137,6 +137,44 @@ import Testing
         }
     }
 
+    @Test func theKernelAnswersWithTheFlowsThatWereAskedFor() throws {
+        let namespace = try NetworkNamespace.create()
+        try NetworkNamespace.runBlocking(fd: namespace) {
+            // A rule that asks for the state turns connection tracking on.
+            #expect(
+                system(
+                    "ip link set lo up; nft 'add table inet t; add chain inet t c { type filter hook output priority 0; }; "
+                        + "add rule inet t c ct state new accept'") == 0)
+            for word in [
+                "udp/127.0.0.1/5301", "udp/127.0.0.1/5302", "udp/127.0.0.2/5301", "tcp/127.0.0.1/5301", "udp/::1/5301",
+            ] {
+                _ = system("bash -c 'echo x >/dev/\(word)' 2>/dev/null")
+            }
+            let socket = try ConntrackSocket()
+            func asked(_ filter: FlowFilter) throws -> Set<String> {
+                // Without a second look: these are the kernel's own answers.
+                let answers = try socket.dump(filter)
+                #expect(answers == (try socket.entries(filter)))
+                return Set(
+                    answers.map { "\($0.protocolNumber) \($0.original.destination) \($0.original.destinationPort)" })
+            }
+            let udp = FlowFilter(isV6: false, protocolNumber: 17)
+            #expect(try asked(udp) == ["17 127.0.0.1 5301", "17 127.0.0.1 5302", "17 127.0.0.2 5301"])
+            var narrow = udp
+            narrow.destinationPort = 5301
+            #expect(try asked(narrow) == ["17 127.0.0.1 5301", "17 127.0.0.2 5301"])
+            narrow.destination = IPAddress("127.0.0.2")!
+            #expect(try asked(narrow) == ["17 127.0.0.2 5301"])
+            #expect(try asked(FlowFilter(isV6: true, protocolNumber: 17)) == ["17 ::1 5301"])
+            narrow = FlowFilter(isV6: true, protocolNumber: 17, destination: IPAddress("::1")!, destinationPort: 5301)
+            #expect(try socket.entries(narrow).map(\.original.destinationPort) == [5301])
+            narrow.destination = IPAddress("::2")!
+            #expect(try socket.entries(narrow).isEmpty)
+            narrow = FlowFilter(isV6: true, protocolNumber: 17, destinationPort: 5302)
+            #expect(try asked(narrow).isEmpty)
+        }
+    }
+
     @Test func theMonitorTellsForeignRemovalsFromOurs() async throws {
         let namespace = try NetworkNamespace.create()
         let counter = Counter()

@@ -245,7 +245,7 @@ import Testing
         #expect(try askTCP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
         #expect(try askUDP(from: node.namespace, Self.dns, 53) == "dns \(Self.dns)")
         let tracked = try node.run {
-            try ConntrackSocket().entries(protocolNumber: 17) + ConntrackSocket().entries(protocolNumber: 6)
+            try [17, 6].flatMap { try ConntrackSocket().entries(FlowFilter(isV6: false, protocolNumber: $0)) }
         }
         #expect(!tracked.contains { $0.original.destination == Self.dns })
         try await network.teardown()
@@ -267,7 +267,8 @@ import Testing
         try NetworkNamespace.runBlocking(fd: pod.namespace) {
             for line in [
                 "sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1",
-                "ip route del local 127.0.0.0/8 table local", "ip route add 127.0.0.0/8 via 169.254.1.1 src \(given.ips[0])",
+                "ip route del local 127.0.0.0/8 table local",
+                "ip route add 127.0.0.0/8 via 169.254.1.1 src \(given.ips[0])",
                 "ip addr flush dev lo",
             ] { _ = try waitFor(spawn(["sh", "-c", line])) }
         }

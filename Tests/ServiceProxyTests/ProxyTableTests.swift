@@ -8,7 +8,7 @@ import Testing
 
 @testable import ServiceProxy
 
-private func spec(_ service: JSON, _ slices: JSON...) -> ProxyService {
+func spec(_ service: JSON, _ slices: JSON...) -> ProxyService {
     ProxyService(Service(service), slices: slices.map(EndpointSlice.init), nodeName: "this")
 }
 
@@ -225,6 +225,32 @@ private struct Maps {
         let less = table.apply(["dns": dns(["10.42.0.1"])]).staleUDP
         #expect(less.count == 1 && less[0].departed.map(\.description) == ["10.42.0.2 . 53"])
         #expect(table.apply(["web": web(["10.42.0.1"])]).staleUDP.isEmpty)
+    }
+
+    @Test func aRestartKnowsTheFlowsOfPodsThatLeftMeanwhile() {
+        func dns(_ addresses: [String], port: Int = 30053) -> ProxyService {
+            var json = service("dns", ["10.43.0.7"], ports: [("dns", 53, "UDP")], ["type": "NodePort"])
+            json["spec"]?["ports"]?[0]?["nodePort"] = .int(Int64(port))
+            return spec(json, slice("dns", endpoints(addresses), ports: [("dns", 53, "UDP")]))
+        }
+        func departed(_ checks: [UDPCheck], port: UInt16) -> Set<String> {
+            Set(
+                checks.filter { $0.frontend == .nodePort(isV6: false, .udp, port: port) }.flatMap(\.departed).map(
+                    \.description))
+        }
+        var before = ProxyTable(contents: [:])
+        _ = before.apply(["dns": dns(["10.42.0.1", "10.42.0.2"])])
+        var after = ProxyTable(contents: before.contents)
+        #expect(departed(after.apply(["dns": dns(["10.42.0.1"])]).staleUDP, port: 30053) == ["10.42.0.2 . 53"])
+        // Its node port is another one since, or it is gone.
+        var moved = ProxyTable(contents: before.contents)
+        _ = moved.apply(["dns": dns(["10.42.0.1"], port: 30054)])
+        #expect(departed(moved.sweep().staleUDP, port: 30053) == ["10.42.0.1 . 53", "10.42.0.2 . 53"])
+        var gone = ProxyTable(contents: before.contents)
+        let checks = gone.sweep().staleUDP
+        #expect(departed(checks, port: 30053) == ["10.42.0.1 . 53", "10.42.0.2 . 53"])
+        #expect(
+            checks.contains { $0.frontend == .address(IPAddress("10.43.0.7")!, .udp, port: 53) && $0.valid.isEmpty })
     }
 
     @Test func clientsAreRememberedOnlyWithBackendsThatTheyMayStayWith() throws {

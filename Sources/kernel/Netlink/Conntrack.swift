@@ -27,20 +27,73 @@ public struct ConntrackEntry: Sendable, Hashable {
     let id: [UInt8]
 }
 
+/// Which entries: of one family and protocol, by the original direction's destination.
+public struct FlowFilter: Hashable, Sendable {
+    public var isV6: Bool
+    /// IPPROTO_*
+    public var protocolNumber: UInt8
+    /// nil: any. Of the family that `isV6` says.
+    public var destination: IPAddress?
+    public var destinationPort: UInt16?
+
+    public init(
+        isV6: Bool, protocolNumber: UInt8, destination: IPAddress? = nil, destinationPort: UInt16? = nil
+    ) {
+        self.isV6 = isV6
+        self.protocolNumber = protocolNumber
+        self.destination = destination
+        self.destinationPort = destinationPort
+    }
+
+    func matches(_ entry: ConntrackEntry) -> Bool {
+        let to = entry.original
+        return entry.protocolNumber == protocolNumber && to.destination.isV6 == isV6
+            && (destination == nil || destination == to.destination)
+            && (destinationPort == nil || destinationPort == to.destinationPort)
+    }
+
+    /// CTA_TUPLE_ORIG with what is asked, and CTA_FILTER that says which of its fields count (CTA_FILTER_ORIG_FLAGS,
+    /// the bits of net/netfilter/nf_internals.h).
+    var attributes: [NetlinkAttribute] {
+        var flags: UInt32 = 1 << 3  // protocol number
+        var tuple: [NetlinkAttribute] = []
+        var transport = [NetlinkAttribute(1, byte: protocolNumber)]  // CTA_PROTO_NUM
+        // Not in IPv6: the kernel (6.18 too) then answers with all others than those asked for.
+        if let destination, !isV6 {
+            flags |= 1 << 1
+            tuple.append(NetlinkAttribute(1, nested: [NetlinkAttribute(2, destination)]))
+        }
+        if let destinationPort {
+            flags |= 1 << 5
+            transport.append(NetlinkAttribute(3, [UInt8(destinationPort >> 8), UInt8(destinationPort & 0xff)]))
+        }
+        tuple.append(NetlinkAttribute(2, nested: transport))
+        return [NetlinkAttribute(1, nested: tuple), NetlinkAttribute(25, nested: [NetlinkAttribute(1, flags)])]
+    }
+}
+
 public struct ConntrackSocket: Sendable {
     private let socket: NetlinkSocket
 
     /// In the calling thread's network namespace.
     public init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
 
-    /// Entries of one protocol (IPPROTO_UDP is 17), both families.
-    public func entries(protocolNumber: UInt8) throws(NetlinkError) -> [ConntrackEntry] {
-        let message = NetlinkMessage(0x101, flags: NetlinkMessage.dump, header: Self.header(0))  // IPCTNL_MSG_CT_GET
+    /// The entries that the filter asks for. The kernel walks through all of them, but copies only those.
+    public func entries(_ filter: FlowFilter) throws(NetlinkError) -> [ConntrackEntry] {
+        // A kernel before 5.8 knows no CTA_FILTER and answers with everything, and see `attributes`.
+        try dump(filter).filter(filter.matches)
+    }
+
+    /// As the kernel answers.
+    func dump(_ filter: FlowFilter) throws(NetlinkError) -> [ConntrackEntry] {
+        let message = NetlinkMessage(
+            0x101, flags: NetlinkMessage.dump, header: Self.header(filter.isV6 ? 10 : 2),  // IPCTNL_MSG_CT_GET, AF_*
+            filter.attributes)
         return try socket.query(message, "list conntrack entries").compactMap { reply in
             guard let family = reply.body.first else { return nil }
             let attributes = reply.attributes(after: 4)
-            guard let original = Self.tuple(attributes.nested(1)), original.1 == protocolNumber,
-                let answer = Self.tuple(attributes.nested(2)), let raw = attributes[1]
+            guard let original = Self.tuple(attributes.nested(1)), let answer = Self.tuple(attributes.nested(2)),
+                let raw = attributes[1]
             else { return nil }
             return ConntrackEntry(
                 original: original.0, reply: answer.0, protocolNumber: original.1, rawOriginal: Array(raw),

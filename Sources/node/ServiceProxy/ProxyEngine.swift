@@ -1,5 +1,13 @@
-// Performs what ProxyTable plans: on one worker thread, with one libnftables context, in the node's namespace. A commit
-// that fails leaves the value ahead of the kernel; the table is then made anew.
+// Performs what ProxyTable plans: on one worker thread, with one libnftables context, in the node's namespace.
+//
+// A commit that fails leaves the value ahead of the kernel. What is in the kernel then stays in force: most failures
+// (no memory, an interrupted call, a foreign hand) are of the moment.
+//
+//   refused  ->  read the kernel's elements and commit what differs, by halves where that is refused, too; a Service
+//                that nft refuses by itself is left out, named, and tried again later
+//   refused  ->  the table is made anew, by halves as well; nothing of the old one goes before something new is there
+//
+// Flows and remembered clients are tidied after a commit; what fails there stays noted and is tried again by `collect`.
 
 import Kernel
 import Logging
@@ -9,76 +17,128 @@ import System
 
 /// @unchecked: touched only on ServiceProxy's worker thread.
 final class ProxyEngine: @unchecked Sendable {
+    private enum Remedy { case none, repair, replace }
+
     private let ruleset: NftRuleset
     private let namespace: SharedDescriptor?
     private let logger: Logger
+    private let openFlows: @Sendable () throws -> any FlowTable
     private var nft: NftContext?
-    private var conntrack: ConntrackSocket?
+    private var flows: (any FlowTable)?
     private var table = ProxyTable(contents: [:])
     private var trusted = false
-    /// The kernel refused what the value held for right: start from nothing.
-    private var refused = false
+    private var remedy = Remedy.none
+    /// Goes ahead of the next commit: what makes the table.
+    private var foundation = NftTransaction(ProxyRules.table)
+    private var refusals = 0
+    /// Services that nft refuses, and why. They have what they had before, or nothing.
+    private(set) var leftOut: [String: String] = [:]
+    private var untidyAffinity = false
+    private var untidyFlows: [Frontend: UDPCheck] = [:]
 
     /// More elements in one buffer cost libnftables memory out of proportion (44,000 Services: 429 MB).
     static let batch = 1000
+    /// When more Services than these are refused, it is not they who are wrong.
+    static let maximumRefusals = 32
+    /// The kernel looks through all flows for each question: with more checks than these one question brings all.
+    static let maximumQuestions = 8
 
-    init(ruleset: NftRuleset, namespace: SharedDescriptor?, logger: Logger) {
+    init(
+        ruleset: NftRuleset, namespace: SharedDescriptor?, logger: Logger,
+        openFlows: @escaping @Sendable () throws -> any FlowTable = { try ConntrackSocket() }
+    ) {
         self.ruleset = ruleset
         self.namespace = namespace
         self.logger = logger
+        self.openFlows = openFlows
     }
 
     /// The kernel no longer has what we think: somebody else changed it.
     func distrust() { trusted = false }
     var needsAll: Bool { !trusted }
 
-    /// Makes the kernel hold exactly `all`. A table whose rules are as they must be stays in force and only elements
-    /// that differ change; one of another version, or with rules missing, is replaced, in one commit if it is not huge.
+    /// Makes the kernel hold exactly `all`, but for those in `leftOut` afterwards. A table whose rules are as they must
+    /// be stays in force and only elements that differ change; one of another version, or with rules missing, is
+    /// replaced, in one commit if it is not huge.
     func reconcile(_ all: [String: ProxyService]) throws {
         let nft = try context()
-        let contents = refused ? nil : try inside { [ruleset] in try Self.read(nft, ruleset) }
+        let contents = remedy == .replace ? nil : try inside { [ruleset] in try Self.read(nft, ruleset) }
         let remembered = contents == nil ? [] : try inside { [ruleset] in try Self.remembered(nft, ruleset) }
         table.adopt(contents ?? [:], remembered: Set(remembered.map(\.id)))
+        foundation = contents == nil ? ruleset.replacement : NftTransaction(ruleset.table)
+        leftOut = leftOut.filter { all[$0.key] != nil }
+        do {
+            try fill(all)
+        } catch {
+            remedy = remedy == .repair ? .replace : .repair
+            throw error
+        }
+        trusted = true
+        remedy = .none
+        // A failure is told and mended by `collect`, which follows.
+        try? tidy()
+    }
+
+    private func fill(_ all: [String: ProxyService]) throws {
+        refusals = 0
         let names = all.keys.sorted()
-        var first = contents == nil ? ruleset.replacement : NftTransaction(ruleset.table)
-        for start in stride(from: 0, to: max(names.count, 1), by: Self.batch) {
-            let part = names[start..<min(start + Self.batch, names.count)]
+        if remedy != .none {
+            for part in Self.parts(names) { try isolate(part, all) }
+            return try perform(table.sweep())
+        }
+        for part in Self.parts(names.filter { leftOut[$0] == nil }) {
             var plan = table.apply(Dictionary(uniqueKeysWithValues: part.map { ($0, all[$0]) }))
-            if !first.isEmpty {
+            if !foundation.isEmpty {
                 // Nothing can be under way in a table that is just being made.
-                first.commands += plan.prepare.commands + plan.change.commands
-                (plan.prepare, plan.change) = (first, NftTransaction(ruleset.table))
-                first.commands = []
+                foundation.commands += plan.prepare.commands + plan.change.commands
+                (plan.prepare, plan.change) = (foundation, NftTransaction(ruleset.table))
+                foundation.commands = []
             }
-            // Which clients may stay is known after the last one.
-            plan.endsAffinity = false
             try perform(plan)
         }
+        for name in names where leftOut[name] != nil { try isolate([name], all) }
         try perform(table.sweep())
-        trusted = true
-        refused = false
+    }
+
+    /// At least one part, for a table without Services must be made, too.
+    private static func parts(_ names: [String]) -> [ArraySlice<String>] {
+        stride(from: 0, to: max(names.count, 1), by: batch).map { names[$0..<min($0 + batch, names.count)] }
     }
 
     /// - Returns: how many elements changed.
     @discardableResult
     func apply(_ changes: [String: ProxyService?]) throws -> Int {
         var count = 0
-        let names = changes.keys.sorted()
-        for start in stride(from: 0, to: names.count, by: Self.batch) {
-            let part = names[start..<min(start + Self.batch, names.count)]
-            let plan = table.apply(Dictionary(uniqueKeysWithValues: part.map { ($0, changes[$0]!) }))
-            try perform(plan)
-            count += plan.prepare.elementCount + plan.change.elementCount
+        refusals = 0
+        do {
+            for part in Self.parts(changes.keys.filter { leftOut[$0] == nil }.sorted()) {
+                let plan = table.apply(Dictionary(uniqueKeysWithValues: part.map { ($0, changes[$0]!) }))
+                try perform(plan)
+                count += plan.prepare.elementCount + plan.change.elementCount
+            }
+            for name in changes.keys.filter({ leftOut[$0] != nil }).sorted() { try isolate([name], changes) }
+        } catch {
+            trusted = false
+            if remedy == .none { remedy = .repair }
+            throw error
         }
+        try? tidy()
         return count
     }
 
     var hasGarbage: Bool { table.hasGarbage }
 
+    /// Deletes what nothing can want any more, and what could not be tidied before. To be repeated when it throws.
     func collect() throws {
         guard trusted else { return }
-        let transaction = table.collect()
-        try commit(transaction)
+        do {
+            try commit(table.collect())
+        } catch {
+            trusted = false
+            if remedy == .none { remedy = .repair }
+            throw error
+        }
+        try tidy()
     }
 
     func teardown() throws {
@@ -91,33 +151,84 @@ final class ProxyEngine: @unchecked Sendable {
     // MARK: steps
 
     private func perform(_ plan: ProxyPlan) throws {
+        // Before: what is to be tidied must be known even if this fails and another way leads to the same end.
+        note(plan)
         try commit(plan.prepare)
         try commit(plan.change)
-        // What follows tidies flows that exist; new ones are right already. Its failure is worth a line, no more.
-        do {
-            if plan.endsAffinity { try endAffinity() }
-            if !plan.staleUDP.isEmpty { try deleteStaleFlows(plan.staleUDP) }
-        } catch {
-            logger.warning("cannot end flows to departed endpoints", metadata: ["error": "\(error)"])
-        }
     }
 
     private func commit(_ transaction: NftTransaction) throws {
         if transaction.isEmpty { return }
         let nft = try context()
+        try inside { try nft.apply(transaction) }
+    }
+
+    /// One commit for these; of a refused one its halves, down to the Services that nft refuses by themselves.
+    private func isolate(_ names: ArraySlice<String>, _ wanted: [String: ProxyService?]) throws {
+        let before = table
+        let plan = table.apply(Dictionary(uniqueKeysWithValues: names.map { ($0, wanted[$0]!) }))
+        var whole = foundation
+        whole.commands += plan.prepare.commands + plan.change.commands
         do {
-            try inside { try nft.apply(transaction) }
-        } catch {
-            trusted = false
-            refused = true
-            throw error
+            try commit(whole)
+        } catch let refusal as NftError {
+            // All or nothing: the kernel is where it was.
+            table = before
+            guard names.count > 1 else {
+                guard let name = names.first else { throw refusal }
+                try leaveOut(name, refusal)
+                return
+            }
+            let middle = names.startIndex + names.count / 2
+            try isolate(names[..<middle], wanted)
+            try isolate(names[middle...], wanted)
+            return
         }
+        foundation.commands = []
+        for name in names { leftOut[name] = nil }
+        note(plan)
+    }
+
+    private func leaveOut(_ name: String, _ refusal: NftError) throws {
+        refusals += 1
+        if refusals > Self.maximumRefusals { throw refusal }
+        guard leftOut.updateValue(refusal.message, forKey: name) != refusal.message else { return }
+        logger.error(
+            "nft refuses a Service; it is left out and tried again",
+            metadata: ["service": "\(name)", "error": "\(refusal)"])
+    }
+
+    // MARK: tidying
+
+    private func note(_ plan: ProxyPlan) {
+        if plan.endsAffinity { untidyAffinity = true }
+        for check in plan.staleUDP { untidyFlows[check.frontend] = check.after(untidyFlows[check.frontend]) }
+    }
+
+    /// Ends what new flows are right without: clients and flows that are with departed backends.
+    private func tidy() throws {
+        var failure: (any Error)?
+        if untidyAffinity {
+            do {
+                try endAffinity()
+                untidyAffinity = false
+            } catch {
+                failure = error
+            }
+        }
+        if !untidyFlows.isEmpty {
+            try deleteStaleFlows(untidyFlows)
+            untidyFlows = [:]
+        }
+        if let failure { throw failure }
     }
 
     /// Forgets the clients that are remembered with a backend they may not stay with.
     private func endAffinity() throws {
         let nft = try context()
-        let stale = try inside { [ruleset] in try Self.remembered(nft, ruleset) }.filter { !table.keeps($0.id, $0.backend) }
+        let stale = try inside { [ruleset] in try Self.remembered(nft, ruleset) }.filter {
+            !table.keeps($0.id, $0.backend)
+        }
         let keys = stale.map(\.key)
         for start in stride(from: 0, to: keys.count, by: Self.batch) {
             let part = Array(keys[start..<min(start + Self.batch, keys.count)])
@@ -157,18 +268,22 @@ final class ProxyEngine: @unchecked Sendable {
         }
     }
 
-    private func deleteStaleFlows(_ checks: [UDPCheck]) throws {
-        if conntrack == nil { conntrack = try inside { try ConntrackSocket() } }
-        let conntrack = conntrack!
-        let byFrontend = Dictionary(checks.map { ($0.frontend, $0) }) { $1 }
-        for entry in try conntrack.entries(protocolNumber: TransportProtocol.udp.rawValue) {
-            let to = entry.original
-            let backend = Backend(address: entry.reply.source, port: entry.reply.sourcePort)
-            let isV6 = to.destination.isV6
-            if let check = byFrontend[.address(to.destination, .udp, port: to.destinationPort)] {
-                if !check.valid.contains(backend) { try conntrack.delete(entry) }
-            } else if let check = byFrontend[.nodePort(isV6: isV6, .udp, port: to.destinationPort)] {
-                if check.departed.contains(backend) { try conntrack.delete(entry) }
+    private func deleteStaleFlows(_ checks: [Frontend: UDPCheck]) throws {
+        if flows == nil { flows = try inside { [openFlows] in try openFlows() } }
+        let flows = flows!
+        let questions =
+            checks.count <= Self.maximumQuestions
+            ? checks.keys.map { FlowFilter(frontend: $0) }
+            : Set(checks.keys.map(\.isV6)).map { FlowFilter(isV6: $0, protocolNumber: TransportProtocol.udp.rawValue) }
+        for question in questions {
+            for entry in try flows.entries(question) {
+                let to = entry.original
+                let check =
+                    checks[.address(to.destination, .udp, port: to.destinationPort)]
+                    ?? checks[.nodePort(isV6: to.destination.isV6, .udp, port: to.destinationPort)]
+                if check?.isStale(Backend(address: entry.reply.source, port: entry.reply.sourcePort)) == true {
+                    try flows.delete(entry)
+                }
             }
         }
     }
@@ -190,7 +305,8 @@ final class ProxyEngine: @unchecked Sendable {
                 guard try add(.endpoints(Int(count), isV6: isV6)) else { return nil }
             }
         }
-        // A pick chain that nothing dispatches to: made anew with its map, it would be refused.
+        // A pick chain or a map that nothing dispatches to: made anew, it would be refused.
+        guard outline.sets.isSubset(of: (ruleset.sets + additions.sets).map(\.name)) else { return nil }
         let known = Set(ruleset.chains.map(\.name) + additions.chains.map(\.name))
         guard outline.chains.keys.allSatisfy({ known.contains($0) || $0.hasPrefix("stick_") }) else { return nil }
         return contents

@@ -19,6 +19,19 @@ struct UDPCheck: Hashable, Sendable {
     let valid: Set<Backend>
     /// For node ports, where a foreign flow may have the same port: only those to these.
     let departed: Set<Backend>
+
+    /// Whether a flow that goes to `backend` is to be ended.
+    func isStale(_ backend: Backend) -> Bool {
+        if case .nodePort = frontend { return departed.contains(backend) }
+        return !valid.contains(backend)
+    }
+
+    /// With what an earlier check, that could not be done, knew of departed backends.
+    func after(_ earlier: UDPCheck?) -> UDPCheck {
+        guard let earlier else { return self }
+        return UDPCheck(
+            frontend: frontend, valid: valid, departed: departed.union(earlier.departed).subtracting(valid))
+    }
 }
 
 /// Elements collected for one plan; nil removes.

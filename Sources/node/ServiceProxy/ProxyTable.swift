@@ -90,8 +90,11 @@ struct ProxyTable: Sendable {
         // Who was remembered before this process may be with a pod that left while nobody looked.
         plan.endsAffinity = true
         for map in ProxyMap.entries + [.sticks] {
-            for key in (contents[map] ?? [:]).keys where kept[map]?.contains(key) != true {
+            for (key, value) in contents[map] ?? [:] where kept[map]?.contains(key) != true {
                 plan.change[map, default: [:]][key] = .some(nil)
+                if let frontend = Self.frontend(map, key), let mark = ProxyMark.parse(value) {
+                    noteUDP(frontend, from: Set(backends(of: mark, isV6: frontend.isV6)), to: [], plan: &plan)
+                }
             }
         }
         for (map, elements) in contents where map.isEndpoints {
@@ -135,7 +138,11 @@ struct ProxyTable: Sendable {
     private mutating func change(_ name: String, to wanted: ProxyService, plan: inout Draft) {
         let old = services[name] ?? ProxyService()
         let oldTargets = old.targets
-        for target in wanted.targets.values.sorted(by: { $0.name < $1.name }) { place(target, wanted, plan: &plan) }
+        // By target: what it had before this change, or in the kernel before this process.
+        var earlier: [String: Set<Backend>] = [:]
+        for target in wanted.targets.values.sorted(by: { $0.name < $1.name }) {
+            earlier[target.name] = Set(place(target, wanted, plan: &plan))
+        }
         for (frontend, target) in wanted.frontends {
             let mark = ProxyMark.make(id: assigned[target.name]!.id, count: target.backends.count)
             let (map, key) = Self.element(frontend)
@@ -149,7 +156,11 @@ struct ProxyTable: Sendable {
                 }
             }
             owners[frontend] = name
-            noteUDP(frontend, from: old.frontends[frontend], to: target, plan: &plan)
+            let before = old.frontends[frontend]
+            if before?.backends != target.backends {
+                let backends = earlier[target.name]!.union(before?.backends ?? [])
+                noteUDP(frontend, from: backends, to: target.backends, plan: &plan)
+            }
         }
         for (frontend, target) in old.frontends where wanted.frontends[frontend] == nil && owners[frontend] == name {
             owners[frontend] = nil
@@ -158,13 +169,14 @@ struct ProxyTable: Sendable {
             if let (map, key) = Self.affinityElement(frontend), contents[map]?[key] != nil {
                 plan.change[map, default: [:]][key] = .some(nil)
             }
-            noteUDP(frontend, from: target, to: nil, plan: &plan)
+            noteUDP(frontend, from: Set(target.backends), to: [], plan: &plan)
         }
         for target in oldTargets.values where wanted.targets[target.name] == nil { drop(target, plan: &plan) }
     }
 
     /// Gives a target its id and its backends their slots.
-    private mutating func place(_ target: Target, _ service: ProxyService, plan: inout Draft) {
+    /// - Returns: the backends that it had.
+    private mutating func place(_ target: Target, _ service: ProxyService, plan: inout Draft) -> [Backend] {
         let before = assigned[target.name] ?? adopted(target, service)
         let id = before?.id ?? freshID()
         usedIDs.insert(id)
@@ -206,6 +218,7 @@ struct ProxyTable: Sendable {
             plan.change[.sticks, default: [:]][key] = .some(nil)
         }
         assigned[target.name] = now
+        return before?.slots ?? []
     }
 
     private mutating func drop(_ target: Target, plan: inout Draft) {
@@ -235,12 +248,10 @@ struct ProxyTable: Sendable {
         return slots.map { $0 ?? rest.next()! }
     }
 
-    private func noteUDP(_ frontend: Frontend, from old: Target?, to new: Target?, plan: inout Draft) {
-        guard frontend.transport == .udp, old?.backends != new?.backends || old == nil else { return }
-        let valid = Set(new?.backends ?? [])
-        plan.staleUDP.append(
-            UDPCheck(
-                frontend: frontend, valid: valid, departed: Set(old?.backends ?? []).subtracting(valid)))
+    private func noteUDP(_ frontend: Frontend, from old: Set<Backend>, to new: [Backend], plan: inout Draft) {
+        guard frontend.transport == .udp else { return }
+        let valid = Set(new)
+        plan.staleUDP.append(UDPCheck(frontend: frontend, valid: valid, departed: old.subtracting(valid)))
     }
 
     // MARK: ids
@@ -252,20 +263,20 @@ struct ProxyTable: Sendable {
             guard let mark = contents[map]?[key].flatMap({ ProxyMark.parse($0) }), ProxyMark.id(mark) != 0,
                 !assignedIDs.contains(ProxyMark.id(mark))
             else { continue }
-            var found = Assigned(id: ProxyMark.id(mark), slots: [], affinity: nil)
-            for slot in 0..<ProxyMark.count(mark) {
-                let key = "\(ProxyMark.text(mark)) . \(slot)"
-                guard
-                    let backend = contents[.endpoints(ProxyMark.count(mark), isV6: target.isV6)]?[key].flatMap(
-                        Self.backend)
-                else { break }
-                found.slots.append(backend)
-            }
+            var found = Assigned(id: ProxyMark.id(mark), slots: backends(of: mark, isV6: target.isV6), affinity: nil)
             if found.slots.count != ProxyMark.count(mark) { continue }
             if contents[.sticks]?[ProxyMark.text(found.id << 12)] != nil { found.affinity = target.affinity ?? 0 }
             return found
         }
         return nil
+    }
+
+    /// By slot; fewer than the mark counts when elements are missing.
+    private func backends(of mark: UInt32, isV6: Bool) -> [Backend] {
+        let elements = contents[.endpoints(ProxyMark.count(mark), isV6: isV6)] ?? [:]
+        return (0..<ProxyMark.count(mark)).compactMap { slot in
+            elements["\(ProxyMark.text(mark)) . \(slot)"].flatMap(Self.backend)
+        }
     }
 
     private mutating func freshID() -> UInt32 {
@@ -301,6 +312,19 @@ struct ProxyTable: Sendable {
             (.services(isV6: address.isV6), "\(address) . \(transport.rawValue) . \(port)")
         case .nodePort(let isV6, let transport, let port):
             (.nodeports(isV6: isV6), "\(transport.rawValue) . \(port)")
+        }
+    }
+
+    /// The other way; nil for a map without frontends.
+    private static func frontend(_ map: ProxyMap, _ key: String) -> Frontend? {
+        let parts = key.split(separator: " ").filter { $0 != "." }
+        guard parts.count >= 2, let port = UInt16(parts[parts.count - 1]),
+            let transport = UInt8(parts[parts.count - 2]).flatMap({ TransportProtocol(rawValue: $0) })
+        else { return nil }
+        switch map {
+        case .services4, .services6: return IPAddress(parts[0]).map { .address($0, transport, port: port) }
+        case .nodeports4, .nodeports6: return .nodePort(isV6: map == .nodeports6, transport, port: port)
+        default: return nil
         }
     }
 

@@ -5,7 +5,8 @@
 // The rules do not need this process: when it stops they stay, when it starts it reads its table once and changes only
 // what differs, and only after both informers have everything. Somebody else's flush is noticed and undone.
 //
-// Fails only when libnftables or netlink cannot be opened; a refused commit is logged and tried again.
+// Fails only when libnftables or netlink cannot be opened; a refused commit is logged and tried again, ever more rarely
+// (up to 10 s; a single Service that nft refuses, up to a minute).
 
 public import Client
 internal import Kernel
@@ -36,6 +37,11 @@ public final class ServiceProxy: Sendable {
         var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
         var dirty: Set<ObjectKey> = []
         var distrust = false
+        /// Steps that failed, one after the other.
+        var failures = 0
+        /// Services that nft refuses, and when they are tried again.
+        var leftOut: Set<ObjectKey> = []
+        var leftOutDelay = Duration.seconds(1)
         /// Whether `ready` says all: before the first whole commit the kernel has the rules of an earlier life.
         var isComplete = false
         /// How often each address is a ready backend in what is committed.
@@ -120,13 +126,24 @@ public final class ServiceProxy: Sendable {
         defer { withExtendedLifetime(monitor) {} }
         await services.waitForSync()
         await slices.waitForSync()
+        let (leftOutDue, leftOut) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let (garbageDue, garbage) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         await withDiscardingTaskGroup { group in
             group.addTask { [self] in
                 // A packet that read a mark before the change reads its endpoint within microseconds.
                 for await _ in garbageDue {
                     try? await Task.sleep(for: .milliseconds(20))
-                    await attempt("delete unused elements") { try self.engine.collect() }
+                    await collect()
+                }
+            }
+            group.addTask { [self] in
+                for await _ in leftOutDue {
+                    try? await Task.sleep(for: state.withLock { $0.leftOutDelay })
+                    state.withLock { state in
+                        state.leftOutDelay = min(state.leftOutDelay * 2, .seconds(60))
+                        state.dirty.formUnion(state.leftOut)
+                    }
+                    signal.yield()
                 }
             }
             state.withLock { $0.distrust = true }
@@ -134,8 +151,10 @@ public final class ServiceProxy: Sendable {
             for await _ in signals {
                 await step()
                 garbage.yield()
+                if state.withLock({ !$0.leftOut.isEmpty }) { leftOut.yield() }
             }
             garbage.finish()
+            leftOut.finish()
         }
     }
 
@@ -151,22 +170,49 @@ public final class ServiceProxy: Sendable {
                 var all: [String: ProxyService] = [:]
                 for key in keys { all[key.description] = wanted(key) }
                 try engine.reconcile(all)
-                publish(all, complete: true)
+                publish(all, keys, complete: true)
                 logger.info("Services are in the kernel", metadata: ["services": "\(all.count)"])
             } else {
                 let changes = Dictionary(uniqueKeysWithValues: dirty.map { ($0.description, wanted($0)) })
                 let count = try engine.apply(changes)
-                publish(changes, complete: false)
+                publish(changes, dirty, complete: false)
                 logger.debug("Services changed", metadata: ["services": "\(changes.count)", "elements": "\(count)"])
             }
         }
-        guard !done else { return }
-        state.withLock { state in
+        let delay: Duration? = state.withLock { state in
+            if done {
+                state.failures = 0
+                return nil
+            }
             state.dirty.formUnion(dirty)
             state.distrust = true
+            state.failures += 1
+            return min(.milliseconds(100) * (1 << min(state.failures, 7)), .seconds(10))
         }
-        try? await Task.sleep(for: .milliseconds(200))
+        guard let delay else { return }
+        try? await Task.sleep(for: delay)
         signal.yield()
+    }
+
+    /// Tidies up after a step, for as long as it takes.
+    private func collect() async {
+        var delay = Duration.milliseconds(200)
+        while !Task.isCancelled {
+            let done = await attempt("tidy up after a change of Services") { [self] in
+                do {
+                    try engine.collect()
+                } catch {
+                    if engine.needsAll {
+                        state.withLock { $0.distrust = true }
+                        signal.yield()
+                    }
+                    throw error
+                }
+            }
+            if done { return }
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, .seconds(30))
+        }
     }
 
     @discardableResult
@@ -196,12 +242,18 @@ public final class ServiceProxy: Sendable {
 
     // MARK: what others wait for
 
-    private func publish(_ changes: [String: ProxyService?], complete: Bool) {
+    /// On the worker thread. What is left out has what it had before, so of that nothing is said.
+    private func publish(_ changes: [String: ProxyService?], _ keys: Set<ObjectKey>, complete: Bool) {
+        let refused = engine.leftOut
         let released = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
-            var changes = changes
+            state.leftOut = state.leftOut.union(keys).filter { refused[$0.description] != nil }
+            if state.leftOut.isEmpty { state.leftOutDelay = .seconds(1) }
+            var changes = changes.filter { refused[$0.key] == nil }
             if complete {
                 state.isComplete = true
-                for name in state.readyOf.keys where changes[name] == nil { changes[name] = .some(nil) }
+                for name in state.readyOf.keys where changes[name] == nil && refused[name] == nil {
+                    changes[name] = .some(nil)
+                }
             }
             for (name, service) in changes {
                 let new = service?.ready ?? []

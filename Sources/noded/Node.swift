@@ -120,7 +120,10 @@ struct LocalImages: ImageProvider {
     let store: ImageStore
 
     func find(_ reference: String) async throws -> ResolvedImage? {
-        guard let image = try store.find(reference) else { return nil }
+        // Index and configuration are on a disk that may be slow.
+        guard let image = try await BlockingPool.shared.run({ [store] in try store.find(reference) }) else {
+            return nil
+        }
         let config = image.config
         return ResolvedImage(
             id: image.id, rootLayers: image.rootLayers, entrypoint: config.entrypoint, command: config.command,

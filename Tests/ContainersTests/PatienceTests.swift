@@ -90,6 +90,43 @@ import Testing
         }
     }
 
+    /// A file system whose server never answers, as a network disk or a dying card: until its line is cut.
+    @Test(.timeLimit(.minutes(1))) func aDiskThatHangsHoldsUpWhatNeedsItAndNobodyElse() async throws {
+        try await withNode { node in
+            guard Files.exists("/dev/fuse") else {
+                print("skipped: no /dev/fuse")
+                return
+            }
+            let place = "\(node.base)/hung"
+            try Files.makeDirectory(place)
+            var server: SharedDescriptor? = SharedDescriptor(try FileDescriptor.open("/dev/fuse", .readWrite))
+            let options = [("source", "hung"), ("fd", "\(server!.raw)"), ("rootmode", "40000")]
+                + [("user_id", "0"), ("group_id", "0")]
+            try Mounts.attach(try Mounts.create("fuse", options.map { (key: $0.0, value: $0.1) }), to: place)
+            defer { _ = try? Mounts.unmount(place) }
+
+            let slow = try await node.sandbox()
+            let quick = try await node.sandbox()
+            let config = node.config("echo ran") { $0.logPath = "\(place)/logs/0.log" }
+            let start = Task { try await node.runtime.startContainer(sandbox: slow.uid, config) }
+            // The last thing that is made before the log's folder.
+            try await eventually("it hangs") { Files.exists("\(node.data)/\(slow.uid)/\(config.id)/root") }
+
+            #expect(try await node.output("echo well", in: quick).text == "well")
+            #expect(await node.runtime.status(slow.uid)?.containers.isEmpty == true)
+            try await node.runtime.removeSandbox(quick.uid)
+
+            // Who removes the pod waits, and leaves nothing behind.
+            let removal = Task { try await node.runtime.removeSandbox(slow.uid) }
+            try await eventually("its supervisor goes") { await node.runtime.status(slow.uid) == nil }
+            server = nil
+            await #expect(throws: (any Error).self) { _ = try await start.value }
+            try await removal.value
+            #expect(!Files.exists("\(node.data)/\(slow.uid)"))
+            #expect(!Files.exists("\(node.run)/\(slow.uid)"))
+        }
+    }
+
     @Test(.timeLimit(.minutes(1))) func aSupervisorThatDiesWhileItIsWaitedForIsTold() async throws {
         try await withNode { node in
             let slow = try await node.sandbox()

@@ -44,40 +44,16 @@ extension PodRuntime {
 
     private func make(_ config: SandboxConfig) async throws -> SandboxStatus {
         let uid = config.uid
-        let folder = directory(uid)
-        try Files.makeDirectory("\(folder)/shm", mode: 0o700)
-        try Files.makeDirectory("\(dataDirectory)/\(uid)", mode: 0o700)
-        try Files.makeDirectory(config.logDirectory, mode: 0o755)
-        var record = SandboxRecord()
-        record.uid = uid
-        record.name = config.name
-        record.namespace = config.namespace
-        record.hostname = config.hostNetwork ? "" : config.hostname
-        record.ownsNetwork = !config.hostNetwork
-        record.ownsIPC = !config.hostIPC
-        record.logDirectory = config.logDirectory
-        record.labels = config.labels
-        record.annotations = config.annotations
-        let pod = config.cgroup.flatMap { tree?.cgroup($0) }
-        if pod != nil { record.cgroup = config.cgroup ?? "" }
-        // Before there is anything to tidy, what tidying needs to know.
-        try Files.writeAtomically("\(folder)/sandbox", record.fields, mode: 0o600)
-        var group: SharedDescriptor?
-        if let pod {
-            var missing = try pod.create()
-            missing += try pod.apply(config.resources)
-            record.unenforced = Array(Set(missing.map(\.description))).sorted()
-            let leaf = pod.child("supervisor")
-            try leaf.create(controllers: [])
-            group = SharedDescriptor(try leaf.open())
-        }
-        // Before there is a supervisor: what cannot be planned starts none.
-        let plan = try Self.plan(config, record, folder)
-        let (socket, process) = try spawn(uid, group)
-        let sandbox = try adopt(record, socket, process, createdAt: .now())
+        let work = SandboxPreparation(
+            config: config, folder: directory(uid), dataFolder: "\(dataDirectory)/\(uid)",
+            group: config.cgroup.flatMap { tree?.cgroup($0) }, executable: executable)
+        // Nobody else makes or removes it meanwhile: see `alone`.
+        let ready = try await Self.pool.run { try work.run() }
+        let process = ready.process
+        let sandbox = try adopt(ready.record, ready.socket, process, createdAt: .now())
         do {
             _ = try await sandbox.connection.request(.hello)
-            let answer = try await sandbox.connection.request(.createSandbox, plan.fields).answer
+            let answer = try await sandbox.connection.request(.createSandbox, ready.plan.fields).answer
             if let report = SandboxReport(answer.fields) {
                 sandbox.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
             }
@@ -93,36 +69,6 @@ extension PodRuntime {
             throw error
         }
         return sandbox.status
-    }
-
-    private static func plan(
-        _ config: SandboxConfig, _ record: SandboxRecord, _ folder: String
-    ) throws(ContainersError) -> SandboxPlan {
-        var plan = SandboxPlan()
-        plan.newNetwork = !config.hostNetwork
-        plan.newIPC = !config.hostIPC
-        plan.newUTS = !config.hostNetwork
-        plan.sharedPID = config.shareProcessNamespace && !config.hostPID
-        plan.hostPID = config.hostPID
-        plan.hostname = Array(config.hostname.utf8)
-        plan.sysctls = try SysctlPlan.plan(config)
-        plan.sharedMemory = config.hostIPC ? [] : Array("\(folder)/shm".utf8)
-        plan.record = record.fields
-        return plan
-    }
-
-    /// Starts the supervisor with its control socket and a first connection.
-    private func spawn(_ uid: String, _ group: SharedDescriptor?) throws(SystemError) -> (
-        SharedDescriptor, ProcessHandle
-    ) {
-        let listener = try UnixSocket.listen("\(directory(uid))/supervisor.sock", mode: 0o600)
-        let (ours, theirs) = try UnixSocket.pair()
-        let null = try FileDescriptor.open("/dev/null", [.read])
-        let log = try FileDescriptor.open("\(directory(uid))/supervisor.log", [.write, .create, .append], mode: 0o600)
-        let process = try Spawn.start(
-            executable: executable.raw, name: "supervisor", arguments: ["noded-supervisor", uid], environment: [],
-            descriptors: [null.raw, log.raw, log.raw, listener.raw, theirs.raw], cgroup: group?.raw)
-        return (ours, process)
     }
 
     /// Takes a supervisor's line over: from here on its words and its end are heard.
@@ -233,7 +179,7 @@ extension PodRuntime {
         for uid in (try? Files.list(dataDirectory)) ?? [] where !known.contains(uid) && sandboxes[uid] == nil {
             let folder = "\(dataDirectory)/\(uid)"
             do {
-                try await BlockingPool.shared.run { try Files.removeTree(folder) }
+                try await Self.pool.run { try Files.removeTree(folder) }
             } catch {
                 logger.warning("old roots stay", metadata: ["folder": "\(folder)", "error": "\(error)"])
             }
@@ -266,14 +212,14 @@ extension PodRuntime {
         }
         line.record = record
         line.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
+        var found: [Container] = []
+        for report in report.containers { found.append(await container(report, record)) }
         let known = Set(line.containers.map(\.id))
-        for report in report.containers where !known.contains(String(decoding: report.id, as: UTF8.self)) {
-            line.containers.append(container(report, record))
-        }
+        line.containers += found.filter { !known.contains($0.id) }
         // Those that ended between the answer and here.
         let early = line.early ?? [:]
         line.early = nil
-        for report in early.values { exited(uid, report) }
+        for report in early.values { await exited(uid, report) }
     }
 
     /// Asks a supervisor to go. One that is not gone within `limit` is killed by the caller, and what it held with it.
@@ -287,14 +233,14 @@ extension PodRuntime {
         }
     }
 
-    private func container(_ report: ContainerReport, _ sandbox: SandboxRecord) -> Container {
+    private func container(_ report: ContainerReport, _ sandbox: SandboxRecord) async -> Container {
         let record = ContainerRecord(report.record)
         let state: ContainerState =
             switch report.state {
             case .starting: .created(at: .now())
             case .running:
                 .running(pid: report.pid, startedAt: Timestamp(nanosecondsSince1970: report.startedAt))
-            case .exited: .exited(exitStatus(report, record, sandbox))
+            case .exited: .exited(await exitStatus(report, record, sandbox))
             }
         return Container(id: String(decoding: report.id, as: UTF8.self), record: record, state: state)
     }
@@ -323,6 +269,7 @@ extension PodRuntime {
 
     /// Removes what a sandbox leaves in the kernel and on disk, whoever made it.
     private func tidy(_ uid: String) async throws {
+        while let other = preparing[uid]?.values.first { try await other.wait() }
         let folder = directory(uid)
         if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"),
             // Ourselves, until the supervisor listens on the socket that we made for it.
@@ -337,7 +284,7 @@ extension PodRuntime {
             try await group.remove()
         }
         let data = "\(dataDirectory)/\(uid)"
-        try await BlockingPool.shared.run {
+        try await Self.pool.run {
             try Mounts.unmountAll(below: folder)
             try Files.removeTree(data)
             try Files.removeTree(folder)

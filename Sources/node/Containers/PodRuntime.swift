@@ -23,6 +23,10 @@ public actor PodRuntime: ContainerRuntime {
     var sandboxes: [String: Sandbox] = [:]
     /// Sandboxes being made or removed: the second caller waits for the first.
     private var busy: [String: Outcome<Void>] = [:]
+    /// Containers being prepared, by pod and id: the pod's tidying waits for them.
+    var preparing: [String: [String: Outcome<Void>]] = [:]
+    /// For whatever may wait for a disk or the kernel: never on the actor, which all pods share.
+    static let pool = BlockingPool(name: "noded-containers", maximumThreads: 32)
     /// Supervisors that were found and have not answered yet.
     var finding: [String: Outcome<Void>] = [:]
     /// How long `recover` waits for supervisors before it goes on without the late ones.
@@ -91,45 +95,49 @@ public actor PodRuntime: ContainerRuntime {
     // MARK: Containers
 
     public func startContainer(sandbox uid: String, _ config: ContainerConfig) async throws -> ContainerStatus {
+        // Somebody else may be at it.
+        while let other = preparing[uid]?[config.id] { try await other.wait() }
         let sandbox = try sandbox(uid)
         if let known = sandbox.container(config.id) { return known.status }
-        let folder = "\(dataDirectory)/\(uid)/\(config.id)"
-        var record = ContainerRecord()
-        record.name = config.name
-        record.attempt = config.attempt
-        record.image = config.image
-        record.logPath = config.logPath
-        record.stopSignal = config.stopSignal
-        record.terminal = config.terminal
-        record.terminationMessagePath = config.terminationMessagePath
-        record.labels = config.labels
-        record.annotations = config.annotations
-        var descriptors: [SharedDescriptor] = []
+        let (container, ready) = try await prepare(config, sandbox)
         do {
-            let (group, devicesFiltered) = try prepareGroup(config, sandbox, &record)
-            if let group { descriptors = [group] }
-            let place = PlanBuilder.Place(
-                sharedMemory: sandbox.record.ownsIPC ? "\(directory(uid))/shm" : "/dev/shm",
-                hostname: sandbox.record.hostname,
-                home: HomeDirectory.find(uid: config.user.uid, layers: config.rootLayers), directory: folder,
-                hasCgroups: tree != nil, devicesFiltered: devicesFiltered,
-                available: try Capabilities.own().effective)
-            let plan = try PlanBuilder(config: config, place: place).plan(record: record)
-            try Files.makeDirectory(folder, mode: 0o700)
-            for name in ["upper", "work", "root"] {
-                // The upper directory's mode is that of the container's "/".
-                try Files.makeDirectory("\(folder)/\(name)", mode: name == "upper" ? 0o755 : 0o700)
-            }
-            if let log = config.logPath { try Files.makeDirectory(Files.parent(of: log), mode: 0o755) }
-            let container = Container(id: config.id, record: record, state: .created(at: .now()))
-            sandbox.containers.append(container)
             let begun = Outcome<Void>()
             // Unstructured: what was asked of the supervisor is seen to its end; only waiting for it is cancelled.
-            Task { await self.start(container, plan, descriptors, sandbox, begun) }
+            Task { await self.start(container, ready.plan, ready.descriptors, sandbox, begun) }
             try await begun.wait()
             return container.status
         } catch is CancellationError {
             throw CancellationError()
+        } catch {
+            await removeRemains(of: config.id, sandbox)
+            throw error
+        }
+    }
+
+    /// Makes what a container needs outside its supervisor, and its entry here. Whoever tidies the pod waits for it.
+    private func prepare(
+        _ config: ContainerConfig, _ sandbox: Sandbox
+    ) async throws -> (Container, ContainerPreparation.Result) {
+        let uid = sandbox.record.uid
+        let work = ContainerPreparation(
+            config: config, folder: "\(dataDirectory)/\(uid)/\(config.id)",
+            sharedMemory: sandbox.record.ownsIPC ? "\(directory(uid))/shm" : "/dev/shm",
+            hostname: sandbox.record.hostname, group: group(of: sandbox.record)?.child(config.id),
+            hasCgroups: tree != nil, logger: logger)
+        let done = Outcome<Void>()
+        preparing[uid, default: [:]][config.id] = done
+        defer {
+            preparing[uid]?[config.id] = nil
+            if preparing[uid]?.isEmpty == true { preparing[uid] = nil }
+            done.set(.success(()))
+        }
+        do {
+            let ready = try await Self.pool.run { try work.run() }
+            // Its supervisor may have died meanwhile, or been asked to go.
+            guard sandboxes[uid] === sandbox, !sandbox.leaving else { throw ContainersError.noSandbox(uid: uid) }
+            let container = Container(id: config.id, record: ready.record, state: .created(at: .now()))
+            sandbox.containers.append(container)
+            return (container, ready)
         } catch {
             await removeRemains(of: config.id, sandbox)
             throw error
@@ -167,28 +175,8 @@ public actor PodRuntime: ContainerRuntime {
         return .running(pid: pid, startedAt: Timestamp(nanosecondsSince1970: time))
     }
 
-    /// The container's cgroup with its limits; nil where there is no tree. What is not enforced goes to the record.
-    private func prepareGroup(
-        _ config: ContainerConfig, _ sandbox: Sandbox, _ record: inout ContainerRecord
-    ) throws -> (group: SharedDescriptor?, devicesFiltered: Bool) {
-        guard let pod = group(of: sandbox.record) else { return (nil, false) }
-        let group = pod.child(config.id)
-        var missing = try group.create()
-        missing += try group.apply(config.resources)
-        record.unenforced = Array(Set(missing.map(\.description))).sorted()
-        let descriptor = SharedDescriptor(try group.open())
-        guard !config.privileged else { return (descriptor, false) }
-        do throws(SystemError) {
-            try DeviceFilter.allowDefaults(cgroup: descriptor.raw, name: group.path)
-            return (descriptor, true)
-        } catch {
-            logger.debug("devices are withheld, not filtered", metadata: ["why": "\(error)"])
-            return (descriptor, false)
-        }
-    }
-
     /// The pod's cgroup; nil without a tree.
-    func group(of record: SandboxRecord) -> Cgroup? {
+    nonisolated func group(of record: SandboxRecord) -> Cgroup? {
         record.cgroup.isEmpty ? nil : tree?.cgroup(record.cgroup)
     }
 
@@ -204,7 +192,7 @@ public actor PodRuntime: ContainerRuntime {
         }
         let folder = "\(dataDirectory)/\(sandbox.record.uid)/\(id)"
         do {
-            try await BlockingPool.shared.run { try Files.removeTree(folder) }
+            try await Self.pool.run { try Files.removeTree(folder) }
         } catch {
             logger.warning("container's root stays", metadata: ["folder": "\(folder)", "error": "\(error)"])
         }
@@ -258,10 +246,13 @@ public actor PodRuntime: ContainerRuntime {
         if let id { _ = try container(uid, id) }
         guard let pod = group(of: sandbox.record) else { return ["this machine has no cgroup v2 tree"] }
         let group = id.map { pod.child($0) } ?? pod
-        if let limit = resources.memoryMax, let used = try group.stats().memoryWorkingSet, used > limit {
-            throw ContainersError.invalid("memory limit \(limit) of \(group) is below its current usage \(used)")
+        // A lower limit waits for the kernel to reclaim what is above it.
+        return try await Self.pool.run {
+            if let limit = resources.memoryMax, let used = try group.stats().memoryWorkingSet, used > limit {
+                throw ContainersError.invalid("memory limit \(limit) of \(group) is below its current usage \(used)")
+            }
+            return try group.apply(resources).map(\.description)
         }
-        return try group.apply(resources).map(\.description)
     }
 
     public func reopenLog(sandbox uid: String, id: String) async throws {
@@ -295,7 +286,7 @@ public actor PodRuntime: ContainerRuntime {
 
     // MARK: Ends
 
-    func exited(_ uid: String, _ report: ContainerReport) {
+    func exited(_ uid: String, _ report: ContainerReport) async {
         let id = String(decoding: report.id, as: UTF8.self)
         guard let sandbox = sandboxes[uid] else { return }
         guard let container = sandbox.container(id) else {
@@ -303,26 +294,36 @@ public actor PodRuntime: ContainerRuntime {
             return
         }
         guard !container.hasEnded else { return }
-        let status = exitStatus(report, container.record, sandbox.record)
+        let status = await exitStatus(report, container.record, sandbox.record)
+        // Told twice, or gone meanwhile.
+        guard !container.hasEnded else { return }
         container.state = .exited(status)
         container.over.set(.success(()))
+        guard sandboxes[uid] === sandbox, sandbox.container(id) === container else { return }
         sink.yield(.containerExited(uid: uid, id: id, status))
     }
 
-    func exitStatus(_ report: ContainerReport, _ record: ContainerRecord, _ sandbox: SandboxRecord) -> ExitStatus {
-        let id = String(decoding: report.id, as: UTF8.self)
-        let events = group(of: sandbox)?.child(id).memoryEvents()
-        var message: String?
-        if let path = record.terminationMessagePath,
-            let bytes = try? FileDescriptor.open(path, [.read, .nonBlocking, .noFollow]).read(upTo: 4096),
-            !bytes.isEmpty
-        {
-            message = String(decoding: bytes, as: UTF8.self)
-        }
+    func exitStatus(
+        _ report: ContainerReport, _ record: ContainerRecord, _ sandbox: SandboxRecord
+    ) async -> ExitStatus {
+        let group = group(of: sandbox)?.child(String(decoding: report.id, as: UTF8.self))
+        // The message is in a file of the pod, on a disk that may be slow. One that cannot be read is none.
+        let (outOfMemory, message) =
+            (try? await Self.pool.run {
+                ((group?.memoryEvents()?.killed ?? 0) > 0, Self.message(record.terminationMessagePath))
+            }) ?? (false, nil)
         let killed = report.signal != 0
         return ExitStatus(
             code: killed ? 128 + report.signal : report.code, signal: killed ? report.signal : nil,
-            oomKilled: (events?.killed ?? 0) > 0, startedAt: Timestamp(nanosecondsSince1970: report.startedAt),
+            oomKilled: outOfMemory, startedAt: Timestamp(nanosecondsSince1970: report.startedAt),
             finishedAt: Timestamp(nanosecondsSince1970: report.finishedAt), message: message)
+    }
+
+    private static func message(_ path: String?) -> String? {
+        guard let path,
+            let bytes = try? FileDescriptor.open(path, [.read, .nonBlocking, .noFollow]).read(upTo: 4096),
+            !bytes.isEmpty
+        else { return nil }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

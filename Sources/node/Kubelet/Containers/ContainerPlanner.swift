@@ -30,7 +30,10 @@ struct ContainerPlanner: Sendable {
         guard !arguments.isEmpty else {
             throw KubeletError.container(reason: "CreateContainerError", "no command specified")
         }
-        let security = try SecurityPlan(container: container, spec: spec, image: image)
+        // It looks for users in the image's files.
+        let security = try await BlockingPool.shared.run { [container, spec, image] in
+            try SecurityPlan(container: container, spec: spec, image: image)
+        }
         let qos = QOSClass(spec)
         let resources = ContainerResources(container.child("resources"))
         let directory = "\(podDirectory)/containers/\(name)"

@@ -503,7 +503,7 @@ actor PodWorker {
             if let before, !before.isEmpty, before != config.id {
                 try? await node.runtime.removeContainer(sandbox: uid, id: before)
             }
-            removeOldLogs(name, attempt)
+            await removeOldLogs(name, attempt)
         } catch KubeletError.container(let reason, let text) {
             deliver(.startFailed(container: name, reason: reason, message: text))
         } catch {
@@ -512,15 +512,18 @@ actor PodWorker {
     }
 
     /// The logs of the last five attempts stay.
-    private func removeOldLogs(_ name: String, _ attempt: Int) {
+    private func removeOldLogs(_ name: String, _ attempt: Int) async {
         guard attempt >= 5 else { return }
         let plan = machine.plan
         let root = node.config.podLogDirectory(namespace: plan.namespace, name: plan.name, uid: uid)
-        for entry in (try? Files.list("\(root)/\(name)")) ?? [] {
-            guard let number = entry.split(separator: ".").first.flatMap({ Int($0) }), number <= attempt - 5 else {
-                continue
+        // What cannot be removed now is tried again after the next start.
+        try? await BlockingPool.shared.run {
+            for entry in try Files.list("\(root)/\(name)") {
+                guard let number = entry.split(separator: ".").first.flatMap({ Int($0) }), number <= attempt - 5 else {
+                    continue
+                }
+                try Files.remove("\(root)/\(name)/\(entry)")
             }
-            try? Files.remove("\(root)/\(name)/\(entry)")
         }
     }
 

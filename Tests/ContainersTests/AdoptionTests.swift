@@ -146,7 +146,8 @@ import Testing
             let second = try node.secondRuntime()
             _ = await second.recover()
             try group.write("cgroup.freeze", "0")
-            #expect(try await node.end(of: config.id, in: sandbox.uid, runtime: second).code == 127)
+            // 127, or 137 when the one that asked for it was quicker to clear it away.
+            #expect([127, 137].contains(try await node.end(of: config.id, in: sandbox.uid, runtime: second).code))
             try await second.removeContainer(sandbox: sandbox.uid, id: config.id)
             await #expect(throws: ContainersError.self) { _ = try await start.value }
         }

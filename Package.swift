@@ -179,8 +179,11 @@ if fuzzes {
     targets += [
         .executableTarget(
             name: "fuzz",
-            // Not Transport: NIO has its own fuzzers, and BoringSSL would double the build.
-            dependencies: ["System", "Objects", "Store", "Client", "HTTP", "APIServer", "AcceptedObjects", .logging],
+            // Not Transport: NIO has its own fuzzers, and its BoringSSL would be the second (Images hash with the first).
+            dependencies: [
+                "System", "Kernel", "Objects", "Store", "Client", "HTTP", "APIServer", "AcceptedObjects", "ClusterDNS",
+                "Images", .logging,
+            ],
             path: "Tests/Fuzz/Sources/Fuzz", swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])])
     ]

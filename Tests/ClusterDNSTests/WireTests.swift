@@ -95,6 +95,7 @@ func zoneLines(_ message: [UInt8]) throws -> [String] {
         let broken: [[UInt8]] = [
             [], [0, 7, 1], header, header + [0xc0, 12, 0, 1, 0, 1], header + [0xc0, 13, 0, 1, 0, 1],
             header + [1, 0x61, 0xc0, 12, 0, 1, 0, 1], header + [0xff, 0xff], header + [0x40, 0, 1, 0, 1],
+            header + [0xc0, 5, 0, 1, 0, 1], header + [1, 0x61, 0xc0, 11, 0, 1, 0, 1],
             header + [63, 0x61], header + [1, 0x61, 0, 0, 1],
             [0, 7, 0x81, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0xff, 0xff],
         ]

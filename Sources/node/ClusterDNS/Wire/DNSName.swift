@@ -2,7 +2,7 @@
 // are equal bytes and a suffix is a comparison.
 //
 // Parsing fails on anything that a hostile message could use: a label or name that is too long, a pointer that does not
-// lead strictly backwards (so a loop is impossible), bytes beyond the end.
+// lead strictly backwards (so a loop is impossible) or leads into the header, bytes beyond the end.
 
 /// A message or name that breaks the format; `what` says where.
 struct DNSFormatError: Error, CustomStringConvertible, Equatable {
@@ -49,6 +49,8 @@ public struct DNSName: Hashable, Sendable, CustomStringConvertible {
                 guard position + 1 < message.count else { throw DNSFormatError(what: "pointer is cut off") }
                 let target = (length & 0x3f) << 8 | Int(message[position + 1])
                 guard target < lowest else { throw DNSFormatError(what: "pointer does not lead backwards") }
+                // A header is written anew when a message is passed on: what a name takes from it would change.
+                guard target >= DNSHeader.size else { throw DNSFormatError(what: "pointer into the header") }
                 if end == nil { end = position + 2 }
                 (position, lowest) = (target, target)
                 continue

@@ -20,6 +20,8 @@ let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
     ("request", Targets.request),
     ("object", Targets.object),
     ("accepted", Targets.accepted),
+    ("dns", Targets.dns),
+    ("tar", Targets.tar),
 ]
 
 /// Set before the first input, and never again; libFuzzer's callback takes no context.

@@ -25,6 +25,10 @@ struct BackupCommand: ParsableCommand {
     func run() {
         do {
             guard !Files.isDirectory(file) else { throw StartFailure("\(file) is a directory: name a file in it") }
+            // The new file takes the place of the old one: a device or a socket would be gone.
+            guard !Files.exists(file) || Files.isRegular(file) else {
+                throw StartFailure("\(file) is no regular file and would be replaced by one: name another")
+            }
             let temporary = "\(file).\(Random.nameSuffix(8)).tmp"
             do {
                 let summary = try write(temporary)

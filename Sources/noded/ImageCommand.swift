@@ -85,21 +85,23 @@ struct ImageCommand: AsyncParsableCommand {
     }
 }
 
-/// The layers that roots of running containers stand on, as the kernel tells: the overlays of every process's mount
+/// The layers that each running container's root stands on, as the kernel tells: the overlays of every process's mount
 /// namespace.
 enum LayersInUse {
-    static func find() -> Set<String> {
-        var layers: Set<String> = []
+    static func find() -> Set<Set<String>> {
+        var roots: Set<Set<String>> = []
         for name in (try? Files.list("/proc")) ?? [] {
             guard let pid = Int32(name), let mounts = try? MountTable.read(pid: pid) else { continue }
             for mount in mounts where mount.fileSystem == "overlay" {
+                var layers: Set<String> = []
                 for option in mount.superOptions {
                     guard let mark = option.firstIndex(of: "="), option.hasPrefix("lowerdir") else { continue }
                     let paths = option[option.index(after: mark)...].split(separator: ":")
                     layers.formUnion(paths.map(String.init))
                 }
+                roots.insert(layers)
             }
         }
-        return layers
+        return roots
     }
 }

@@ -40,7 +40,7 @@ struct ResetCommand: AsyncParsableCommand {
         let logs = LogFactory(format: .text, level: .warning)
         // Held for an instant only: the lock's own file is among what goes. Without the file nobody holds it, and
         // looking must not make one.
-        if Files.exists(DataLock.path(paths.dataDirectory)) { _ = try DataLock.take(paths.dataDirectory) }
+        try InstanceLocks.check(paths)
         let settings = DaemonSettings(
             dataDirectory: paths.dataDirectory, runDirectory: paths.runDirectory, cgroup: paths.cgroup,
             ranges: try cluster.ranges(), clusterDomain: cluster.clusterDomain, listen: "", port: 0, nodeName: "",
@@ -70,6 +70,7 @@ struct ResetCommand: AsyncParsableCommand {
             try Mounts.unmountAll(below: directory)
             try Files.removeTree(directory)
         }
+        try InstanceLocks.removeFiles(paths)
         print("files      removed")
     }
 }

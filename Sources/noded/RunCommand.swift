@@ -97,12 +97,10 @@ struct RunCommand: AsyncParsableCommand {
             OpenFiles.raiseLimit()
             let settings = try settings()
             // Before the port: another noded on this directory has that, too, and is the better explanation.
-            if Files.exists(DataLock.path(paths.dataDirectory)) { _ = try DataLock.take(paths.dataDirectory) }
+            try InstanceLocks.checkData(paths)
             if !standalone { try await HTTPServer.check(address: listen, port: port) }
-            try Files.makeDirectory(paths.dataDirectory, mode: 0o711)
-            try Files.makeDirectory(paths.runDirectory, mode: 0o700)
-            let lock = try DataLock.take(paths.dataDirectory)
-            defer { withExtendedLifetime(lock) {} }
+            let locks = try InstanceLocks(paths)
+            defer { withExtendedLifetime(locks) {} }
             try await Daemon(settings: settings, logs: logs).run()
         } catch {
             fail(error)

@@ -223,6 +223,12 @@ import Testing
         // An update that leaves the address out keeps it.
         let updated = await api.send("PUT", url + "/a", Self.service("a", ["sessionAffinity": "ClientIP"]))
         #expect(updated.json.at("spec", "clusterIP")?.string == address)
+        let moved = await api.send(
+            "PATCH", "\(url)/a", ["spec": ["clusterIP": "10.43.9.9"]],
+            headers: ["Content-Type": "application/merge-patch+json"])
+        #expect(moved.status == 422)
+        #expect(
+            moved.message == "Service \"a\" is invalid: spec.clusterIPs[0]: Invalid value: [\"10.43.9.9\"]: may not change once set")
         // The address is free again after the delete, and held after a restart.
         _ = await api.send("DELETE", url + "/dns")
         #expect(await api.send("POST", url, Self.service("e", ["clusterIP": "10.43.0.10"])).status == 201)

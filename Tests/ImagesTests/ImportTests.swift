@@ -158,15 +158,25 @@ import Testing
         let second = try await test.load(Layout.simple([Self.base, Self.top], name: "b:1").bytes())[0]
         #expect(first.rootLayers[0] == second.rootLayers[1])
         #expect(try Files.list("\(test.root)/layers/sha256").count == 2)
-        #expect(throws: ImageError.self) { try test.store.remove("b:1", inUse: Set(second.rootLayers)) }
+        #expect(throws: ImageError.self) { try test.store.remove("b:1", inUse: [Set(second.rootLayers)]) }
         #expect(try test.store.find("b:1") == second)
         // Its base is another image's too.
-        try test.store.remove("b:1", inUse: [first.rootLayers[0]])
+        try test.store.remove("b:1", inUse: [Set(first.rootLayers)])
         #expect(try test.store.find("b:1") == nil)
         #expect(Files.exists(first.rootLayers[0]) && !Files.exists(second.rootLayers[0]))
         #expect(throws: ImageError.self) { try test.store.remove("b:1", inUse: []) }
         try test.store.remove(first.digest, inUse: [])
         #expect(try test.content() == ["/blobs", "/index.json", "/layers", "/staging"])
+    }
+
+    @Test func anImageInUseStaysThoughItsLayersAreAnOthersToo() async throws {
+        let test = try TestStore()
+        let first = try await test.load(Layout.simple([Self.base], name: "a:1").bytes())[0]
+        _ = try await test.load(Layout.simple([Self.base, Self.top], name: "b:1").bytes())
+        #expect(throws: ImageError.self) { try test.store.remove("a:1", inUse: [Set(first.rootLayers)]) }
+        #expect(try test.store.find("a:1") == first)
+        try test.store.remove("a:1", inUse: [])
+        #expect(try test.store.find("a:1") == nil)
     }
 
     @Test func movesNames() async throws {

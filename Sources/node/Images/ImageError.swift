@@ -85,7 +85,8 @@ public enum ImageError: Error, CustomStringConvertible, Sendable {
             "image archive \(archive) does not name its image\(hint): pass one, for example --name example.org/app:v1"
         case .badReference(let text, let why): "image reference \(ArchiveFault.quote(text)): \(why)"
         case .notFound(let reference): "image \(ArchiveFault.quote(reference)) is not on this node"
-        case .inUse(let reference): "image \(ArchiveFault.quote(reference)) is in use by a container"
+        case .inUse(let reference):
+            "image \(ArchiveFault.quote(reference)) is in use: a running container stands on its layers"
         case .damaged(let path, let why): "image store: \(path) cannot be read: \(why)"
         case .system(let error): "image store: \(error)"
         case .cancelled(let archive): "import of \(archive) was cancelled"

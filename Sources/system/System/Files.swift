@@ -83,6 +83,12 @@ public enum Files {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Whether there is a regular file; links are followed.
+    public static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// The text of a symbolic link, nil when the path is none or not there.
     public static func symlinkTarget(_ path: String) -> String? {
         withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
@@ -125,6 +131,13 @@ public enum Files {
             Int(status.st_size), Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int32(time.tv_nsec)),
             UInt32(status.st_mode)
         )
+    }
+
+    /// Device and inode (stat(2)): which file a path leads to.
+    public static func identity(_ path: String) throws(SystemError) -> FileIdentity {
+        var status = stat()
+        try systemCall("stat", path) { stat(path, &status) }
+        return FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 
     /// Bytes free for root and in total on the file system that holds the path (statvfs).
@@ -186,6 +199,12 @@ public enum Files {
     }
 }
 
+/// Which file it is, whatever its name.
+public struct FileIdentity: Hashable, Sendable {
+    public let device: UInt64
+    public let inode: UInt64
+}
+
 /// An exclusive lock on a file, released when the value goes (also when the process dies).
 public struct FileLock: ~Copyable, Sendable {
     let file: FileDescriptor
@@ -193,6 +212,18 @@ public struct FileLock: ~Copyable, Sendable {
     // Said, not left to close(2): a child that has not come to its exec yet holds the same lock through its copy of the
     // descriptor, and whoever asks next would be refused.
     deinit { flock(file.raw, LOCK_UN) }
+
+    /// Whether the path still leads to the locked file; false when there is nothing.
+    public borrowing func isOf(_ path: String) throws(SystemError) -> Bool {
+        var status = stat()
+        try systemCall("fstat", path) { fstat(file.raw, &status) }
+        do throws(SystemError) {
+            return try Files.identity(path) == FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        } catch {
+            guard error.errno == .ENOENT else { throw error }
+            return false
+        }
+    }
 
     /// Replaces the lock file's text: for whoever is refused the lock.
     public borrowing func note(_ text: String) throws(SystemError) {

@@ -55,4 +55,14 @@ text=$(noded run "${PATHS[@]}" --port 6444 --node-ip 192.168.87.2 2>&1)
 same "a data directory in use ends with 1" 1 $?
 refused "and says who has it, also when the port is the same" "another noded \(pid $NODED_PID\) is running on $DATA" \
   noded run "${PATHS[@]}" --node-ip 192.168.87.2
+refused "nor may another share the network" "another noded \(pid $NODED_PID\) is running in this network namespace" \
+  noded run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --port 6555 --node-ip 192.168.87.2
+for shared in "--run-dir $RUN --cgroup $CGROUP-other" "--run-dir $RUN-other --cgroup $CGROUP"; do
+  # Outside of the node's network: a neighbour that would end its pods.
+  refused "nor share ${shared%% *}" "another noded \(pid $NODED_PID\) is running with --" \
+    "$NODED" run --data-dir "$WORK/other" $shared --port 6555
+done
+same "and nothing was made" "" "$(ls -d "$WORK/other" "$RUN-other" 2>/dev/null)"
+refused "nor may a reset of others take its links away" "another noded \(pid $NODED_PID\) is running in this network" \
+  noded reset --yes --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other"
 expect "an image imported beside a running noded" 'v1.1.0' noded image import --data-dir "$DATA" "$WORK/v1.1.0.tar"

@@ -5,6 +5,8 @@ expect "store status counts objects" '[0-9]+ configmaps' noded store status --da
 expect "store status --check reads everything" 'integrity +ok' noded store status --data-dir "$DATA" --check
 expect "noded backup beside a running noded" 'objects at revision [0-9]+' noded backup "$WORK/backup" --data-dir "$DATA"
 same "a backup is its owner's alone" 600 "$(stat -c %a "$WORK/backup")"
+mkfifo "$WORK/pipe"
+refused "a backup takes the place of no pipe or device" 'no regular file' noded backup "$WORK/pipe" --data-dir "$DATA"
 refused "noded restore refuses a running noded's data" 'is running on' noded restore "$WORK/backup" --data-dir "$DATA" --force
 expect "noded restore makes a new data directory" 'objects restored' noded restore "$WORK/backup" --data-dir "$WORK/restored"
 check "with the same certificate authority" cmp "$DATA/pki/ca.crt" "$WORK/restored/pki/ca.crt"

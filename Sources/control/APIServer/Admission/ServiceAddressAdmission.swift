@@ -63,7 +63,10 @@ struct ServiceAddressAdmission: AdmissionStep {
         if texts.isEmpty { texts = first.isEmpty ? [] : [first] }
         let held = Set((old?["clusterIPs"]?.strings ?? []) + [old?["clusterIP"]?.string ?? ""])
         let path = FieldPath("spec.clusterIPs")
-        for text in texts where !held.contains(text) {
+        let isKept = !(old?["clusterIP"]?.string ?? "").isEmpty
+        for (index, text) in texts.enumerated() where !held.contains(text) {
+            // The first one may not change, which validation says.
+            if isKept, index == 0 { continue }
             // What is no address is refused by validation, at its field.
             guard let address = IPAddress(text) else { continue }
             if let refusal = addresses.reserve(address) {
@@ -86,7 +89,8 @@ struct ServiceAddressAdmission: AdmissionStep {
             request.hold { addresses.release(address) }
             texts.append("\(address)")
         }
-        spec["clusterIP"] = texts.first.map { .string($0) }
+        // Two that differ are refused by validation.
+        if first.isEmpty { spec["clusterIP"] = texts.first.map { .string($0) } }
         spec["clusterIPs"] = .array(texts.map { .string($0) })
     }
 

@@ -81,11 +81,12 @@ public struct ImageStore: Sendable {
     // MARK: Changing
 
     /// Takes the name away, and with its last name, or by digest, the image and the layers no other image has.
-    /// - Parameter inUse: layer paths (`Image.rootLayers`) that containers stand on; refused (`inUse`) when one of them
-    ///   would go.
+    /// - Parameter inUse: for each container the layer paths (`Image.rootLayers`) that its root stands on. Refused (`inUse`)
+    ///   when one has all of this image's, or when one of those that would go is among them. An image with the same layers
+    ///   as the container's counts as its own: the layers are all there is to tell them by.
     /// - Returns: the image as it was.
     @discardableResult
-    public func remove(_ reference: String, inUse: Set<String>) throws(ImageError) -> Image {
+    public func remove(_ reference: String, inUse: Set<Set<String>>) throws(ImageError) -> Image {
         try changing { (index, trash) in
             guard let (position, name) = try index.position(reference) else { throw ImageError.notFound(reference) }
             let record = index.records[position]
@@ -97,7 +98,8 @@ public struct ImageStore: Sendable {
             }
             index.records.remove(at: position)
             let going = Set(record.layers).subtracting(index.layers)
-            guard !going.contains(where: { inUse.contains(layout.layerRoot($0)) }) else {
+            let own = Set(image.rootLayers)
+            guard !inUse.contains(where: { root in root == own || going.contains { root.contains(layout.layerRoot($0)) } }) else {
                 throw ImageError.inUse(reference)
             }
             try index.write(layout)

@@ -16,7 +16,10 @@ struct ResetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reset",
         abstract: "Remove everything noded made here: pods, network, rules, cgroups, mounts, files.",
-        discussion: "noded itself must not be running. Without --yes it only says what it would remove.")
+        discussion: """
+            noded itself must not be running. Without --yes it only says what it would remove. Kernel parameters that
+            noded changed (net.ipv4.ip_forward) get the value back that they had, unless somebody else changed them since.
+            """)
 
     @OptionGroup var paths: PathOptions
     @OptionGroup var cluster: ClusterOptions
@@ -47,7 +50,10 @@ struct ResetCommand: AsyncParsableCommand {
             nodeAddress: .v4(0), resolvConf: "", manifests: nil)
         if dryRun || !yes {
             print("would remove: all pods below \(paths.runDirectory), their links (nd*) and addresses, the nft tables")
-            print("noded_pods and noded_services, the cgroup \(paths.cgroup), \(paths.dataDirectory), \(paths.runDirectory)")
+            print(
+                "noded_pods and noded_services, the cgroup \(paths.cgroup), \(paths.dataDirectory), \(paths.runDirectory);"
+            )
+            print("and put back the kernel parameters that noded changed (net.ipv4.ip_forward)")
             if !yes { print("run again with --yes to do it") }
             return
         }
@@ -57,7 +63,7 @@ struct ResetCommand: AsyncParsableCommand {
         print("resolver   removed")
         try ServiceProxy.removeRules()
         try await NodeParts.network(settings, logs: logs).teardown()
-        print("network    removed")
+        print("network    removed, kernel parameters as before")
         if let tree = try? CgroupTree.find() {
             let cgroup = tree.cgroup(paths.cgroup)
             if cgroup.exists {

@@ -317,4 +317,56 @@ import Testing
         try await second.teardown()
         #expect(try picture() == before)
     }
+
+    @Test func teardownRemovesAddressesOfOtherRanges() async throws {
+        let node = try TestNode()
+        func addresses() throws -> String { try node.output("ip -o address show dev lo") }
+        let old = try PodNetwork(
+            config: PodNetworkConfig(
+                podCIDRs: [CIDR("10.99.7.0/24")!, CIDR("fd00:99::/64")!], serviceCIDRs: [CIDR("10.98.0.0/16")!],
+                clusterDNS: [IPAddress("10.98.0.10")!], stateDirectory: node.directory + "/network"),
+            namespace: node.namespace, logger: Logger(label: "test"))
+        try await old.prepareNode()
+        try node.command("ip", "address", "add", "10.97.0.1/32", "dev", "lo")
+        #expect(try addresses().contains("10.99.7.0") && addresses().contains("10.98.0.10"))
+        let reset = try network(node)
+        try await reset.teardown()
+        #expect(try !addresses().contains("10.99.") && !addresses().contains("10.98."))
+        #expect(try !addresses().contains("fd00:99:"))
+        // Somebody else's.
+        #expect(try addresses().contains("10.97.0.1"))
+        withExtendedLifetime(old) {}
+    }
+
+    @Test func theMachineForwardsAsBefore() async throws {
+        let node = try TestNode()
+        let names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.accept_ra"]
+        func values() throws -> [String] { try node.run { try names.map { try Sysctl.read($0) } } }
+        try node.command("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+        let before = try values()
+        let ranges = ["10.42.7.0/24", "fd00:42:0:7::/64"]
+        for _ in 0..<2 {
+            // Killed, and started again: what it then finds is its own.
+            let network = try network(node, ranges)
+            try await network.prepareNode()
+            #expect(try values() == ["1", "1", "2"])
+        }
+        try await network(node, ranges).teardown()
+        #expect(try values() == before)
+        try await network(node, ranges).teardown()
+
+        // What somebody else wanted in between stays, and what was so before noded, too.
+        try node.command("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        let other = try network(node, ranges)
+        try await other.prepareNode()
+        try node.command("sysctl", "-qw", "net.ipv6.conf.default.accept_ra=0")
+        try await other.teardown()
+        #expect(try values() == ["1", "0", "0"])
+
+        // A file of another boot says nothing about this one.
+        try Files.writeAtomically(
+            node.directory + "/network/sysctls", "origin 1-2-3 net:[1]\nnet/ipv4/ip_forward 0 1\n")
+        try await network(node, ranges).teardown()
+        #expect(try values() == ["1", "0", "0"])
+    }
 }

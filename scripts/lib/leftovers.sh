@@ -1,6 +1,7 @@
 # Sourced by scripts/test, scripts/e2e/run and scripts/quickstart: what noded and its tests may leave in the kernel and on disk.
 #
-#     leftovers >before          one line a thing: netns, link, mount, nft table, cgroup, process, file
+#     leftovers >before          one line a thing: netns, link, address, route, kernel parameter, mount, nft table, cgroup,
+#                                process, file
 #     ...
 #     new_leftovers before 15    prints what is there now and was not before; waits up to 15 s for it to go
 
@@ -11,6 +12,12 @@ leftovers() {
     ip netns list 2>/dev/null | awk '{ print "netns " $1 }'
     ip -o link show 2>/dev/null | awk -F': ' '{ sub(/@.*/, "", $2); print "link " $2 }'
     ip -o address show dev lo 2>/dev/null | awk '{ print "address " $4 " on lo" }'
+    # 78 is what noded writes into its routes as their maker.
+    { ip -o route show table all proto 78; ip -6 -o route show table all proto 78; } 2>/dev/null | sed 's/^/route /'
+    local parameter
+    for parameter in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/ipv6/conf/default/accept_ra; do
+      [ -r "/proc/sys/$parameter" ] && echo "sysctl $parameter $(cat "/proc/sys/$parameter")"
+    done
     awk '{ print "mount " $5 }' /proc/self/mountinfo
     nft list tables 2>/dev/null | awk 'tolower($0) ~ /noded/ { print "nft " $0 }'
     local tree

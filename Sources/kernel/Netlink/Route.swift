@@ -48,6 +48,8 @@ public struct LinkAddress: Hashable, Sendable {
     public let address: IPAddress
     public let prefixLength: Int
     public let scope: UInt8
+    /// Who made it (IFA_PROTO): noded's own carry `Route.noded`, from kernel 5.18 on; 0: unknown.
+    public let origin: UInt8
 }
 
 /// A unicast (or local) route of the main table.
@@ -210,7 +212,7 @@ public struct RouteSocket: Sendable {
             guard let address = attributes.address(2) ?? attributes.address(1) else { return nil }
             return LinkAddress(
                 link: Int32(bitPattern: header.ifa_index), address: address, prefixLength: Int(header.ifa_prefixlen),
-                scope: header.ifa_scope)
+                scope: header.ifa_scope, origin: attributes[11]?.first ?? 0)
         }
     }
 
@@ -221,7 +223,7 @@ public struct RouteSocket: Sendable {
         let message = NetlinkMessage(
             20, flags: NetlinkMessage.create | NetlinkMessage.replace,
             header: bytesOf(Self.header(address, prefixLength, link, scope)),
-            [NetlinkAttribute(2, address), NetlinkAttribute(1, address)])
+            [NetlinkAttribute(2, address), NetlinkAttribute(1, address), NetlinkAttribute(11, byte: Route.noded)])
         try socket.request(message, "add address \(address) to link #\(link)")
     }
 

@@ -79,19 +79,19 @@ final class HostNetwork: @unchecked Sendable {
         return fresh
     }
 
+    private var sysctls: String { config.stateDirectory + "/sysctls" }
+
     private func setSysctls() throws {
-        var wanted = [("net/ipv4/ip_forward", "1")]
+        var wanted = [(name: "net/ipv4/ip_forward", value: "1")]
         if config.podCIDRs.contains(where: \.isV6) {
             // A router ignores router advertisements, and an uplink that lives by them would lose its default route:
             // accept_ra=2 first, then forwarding.
             let uplinks = try socket.links().filter { !$0.isLoopback && !PodLink.isOurs($0) }.map(\.name) + ["default"]
-            wanted += uplinks.map { ("net/ipv6/conf/\($0)/accept_ra", "2") }
-            wanted.append(("net/ipv6/conf/all/forwarding", "1"))
+            wanted += uplinks.map { (name: "net/ipv6/conf/\($0)/accept_ra", value: "2") }
+            wanted.append((name: "net/ipv6/conf/all/forwarding", value: "1"))
         }
         let settings = wanted
-        try Self.inside(namespace) {
-            for (name, value) in settings { try Sysctl.set(name, value) }
-        }
+        try Self.inside(namespace) { [sysctls] in try SavedSysctls.change(settings, notedIn: sysctls) }
     }
 
     private func chooseMTU() throws -> Int {
@@ -213,7 +213,12 @@ final class HostNetwork: @unchecked Sendable {
         for route in try socket.routes() where route.origin == Route.noded { try socket.delete(route) }
         if let loopback = try socket.link(named: "lo") {
             for address in sources + config.clusterDNS { try socket.delete(address: address, link: loopback.index) }
+            // Of a life with other ranges.
+            for known in try socket.addresses() where known.link == loopback.index && known.origin == Route.noded {
+                try socket.delete(address: known.address, prefixLength: known.prefixLength, link: loopback.index)
+            }
         }
+        try Self.inside(namespace) { [sysctls] in try SavedSysctls.restore(from: sysctls) }
         let nft = try context()
         _ = try Self.inside(namespace) { try nft.delete(NodeRules.table) }
         for uid in book.uids { book.release(uid) }

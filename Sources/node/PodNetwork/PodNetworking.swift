@@ -19,7 +19,7 @@ public struct PodNetworkConfig: Sendable {
     public var clusterDNS: [IPAddress]
     /// MTU of the pods' links in bytes; nil: that of the default route's link, else 1500.
     public var mtu: Int?
-    /// Folder for the address cursor (created, 0700).
+    /// Folder for the address cursor and for what kernel parameters were before noded changed them (created, 0700).
     public var stateDirectory: String
 
     public init(
@@ -76,6 +76,7 @@ public protocol PodNetworking: Sendable {
     func recover(live: [LivePod]) async throws
     /// The addresses of an attached pod; nil when it is not attached.
     func addresses(of podUID: String) -> PodAddresses?
-    /// Removes everything noded put into this network namespace: links, addresses, routes, nft table. Idempotent.
+    /// Removes everything noded put into this network namespace: links, addresses, routes, nft table; and puts back the
+    /// kernel parameters that it changed. Idempotent.
     func teardown() async throws
 }

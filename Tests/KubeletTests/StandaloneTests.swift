@@ -117,6 +117,35 @@ import Testing
         }
     }
 
+    /// noded went away in the middle of a start, and finds a container whose first instruction has not run.
+    @Test func aContainerThatWasBeingStartedIsReplacedAndNotDoubled() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/manifests")
+            try Files.makeDirectory("\(folder)/data")
+            let manifest = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n"
+            try Files.writeAtomically("\(folder)/manifests/a.yaml", manifest)
+            let (runtime, network) = (FakeRuntime(), FakeNetwork())
+            let first = kubelet(folder, runtime, network, FakeProber())
+            let running = Task { try await first.run(manifests: source(folder)) }
+            try await until { await Self.ready(first) == "True" }
+            running.cancel()
+            _ = try? await running.value
+            let half = try runtime.state.withLock { state in
+                let uid = try #require(state.sandboxes.keys.first)
+                state.sandboxes[uid]?.containers[0].state = .created(at: .now())
+                return try #require(state.sandboxes[uid]?.containers[0].id)
+            }
+            let second = kubelet(folder, runtime, network, FakeProber())
+            let again = Task { try await second.run(manifests: source(folder)) }
+            try await until { await Self.ready(second) == "True" }
+            #expect(runtime.calls == ["sandbox", "start app 0", "start app 0"])
+            let ids = runtime.state.withLock { $0.sandboxes.values.flatMap { $0.containers.map(\.id) } }
+            #expect(ids.count == 1 && ids != [half])
+            again.cancel()
+            _ = try? await again.value
+        }
+    }
+
     @Test func whatIsPutBackWhileItEndsBeginsAnew() async throws {
         try await withFolder { (folder: String) async throws in
             try Files.makeDirectory("\(folder)/manifests")

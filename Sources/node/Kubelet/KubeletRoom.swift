@@ -3,7 +3,7 @@
 extension Kubelet {
     /// Whether a pod may have so much beside the others. What is reserved is kept for it until `releaseRoom`.
     func room(_ uid: String, _ wanted: ContainerResources) async -> NodeRoom.Answer {
-        let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
+        let facts = await NodeFacts.now(dataDirectory: config.dataDirectory)
         let capacity = NodeRoom.Capacity(
             cpu: max(0, Int64(facts.cpus) * 1000 - config.reservedMilliCPU),
             memory: max(0, facts.memory - config.reservedMemory))

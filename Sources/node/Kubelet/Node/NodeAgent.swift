@@ -85,7 +85,7 @@ actor NodeAgent {
     // MARK: - Node
 
     private func publish() async throws(APIStatus) {
-        let facts = NodeFacts.read(dataDirectory: config.dataDirectory)
+        let facts = await NodeFacts.now(dataDirectory: config.dataDirectory)
         let steady = status(facts, now: nil)
         if steady == published, let at = publishedAt, ContinuousClock.now - at < Self.statusPeriod { return }
         var body = status(facts, now: .now())

@@ -19,6 +19,13 @@ struct NodeFacts: Sendable, Hashable {
     var osImage: String
     var architecture: String
 
+    /// The same without holding up a thread that others need: the data directory's disk may not answer.
+    static func now(dataDirectory: String) async -> NodeFacts {
+        await withCheckedContinuation { continuation in
+            BlockingPool.shared.submit { continuation.resume(returning: read(dataDirectory: dataDirectory)) }
+        }
+    }
+
     static func read(dataDirectory: String) -> NodeFacts {
         func line(_ path: String) -> String {
             let text = (try? Files.readText(path)) ?? ""

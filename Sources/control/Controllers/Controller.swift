@@ -67,6 +67,7 @@ public enum Controllers {
         ServiceAccountController.self,
         RootCAController.self,
         NodeTaintController.self,
+        TaintEvictionController.self,
         DisruptionController.self,
         StaleDisruptionController.self,
         ClaimProtectionController.self,

@@ -52,7 +52,9 @@ struct EndpointSliceMirroringController: Controller {
 
     /// The Service of a slice that is a mirror.
     private static func mirrored(_ slice: JSON) -> ObjectKey? {
-        guard slice["metadata"]?["labels"]?[EndpointPlan.managedByLabel]?.string == MirrorPlan.managedBy else { return nil }
+        guard slice.at("metadata", "labels", EndpointPlan.managedByLabel)?.string == MirrorPlan.managedBy else {
+            return nil
+        }
         return EndpointPlan.service(of: slice)
     }
 

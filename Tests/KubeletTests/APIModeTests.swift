@@ -99,7 +99,7 @@ private struct NoNode: NodeBackend {
             _ = try await Self.create(
                 client, .pods,
                 """
-                metadata: {name: web, namespace: default}
+                metadata: {name: web, namespace: default, labels: {app: web}, annotations: {build: one}}
                 spec:
                   nodeName: n1
                   automountServiceAccountToken: false
@@ -109,7 +109,14 @@ private struct NoNode: NodeBackend {
                     image: web:1
                     volumeMounts: [{name: conf, mountPath: /conf}]
                     readinessProbe: {httpGet: {port: 80}, periodSeconds: 1, failureThreshold: 1}
-                  volumes: [{name: conf, configMap: {name: conf}}]
+                  volumes:
+                  - {name: conf, configMap: {name: conf}}
+                  - name: self
+                    downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}
+                  - name: all
+                    projected:
+                      sources:
+                      - downwardAPI: {items: [{path: b, fieldRef: {fieldPath: "metadata.annotations['build']"}}]}
                 """)
             try await until { Self.ready(await Self.get(client, .pods, "web", "default")) == "True" }
             let pod = try #require(await Self.get(client, .pods, "web", "default"))
@@ -137,6 +144,18 @@ private struct NoNode: NodeBackend {
                 .configMaps, ObjectKey(namespace: "default", name: "conf"), .merge, ["data": ["k": "two"]],
                 subresource: nil)
             try await until { (try? Files.readText(file)) == "two" }
+
+            // So do the pod's own labels and annotations.
+            let volumes = "\(folder)/data/pods/\(uid)/volumes"
+            let labels = "\(volumes)/kubernetes.io~downward-api/self/labels"
+            let build = "\(volumes)/kubernetes.io~projected/all/b"
+            #expect(try Files.readText(labels) == "app=\"web\"")
+            #expect(try Files.readText(build) == "one")
+            _ = try await client.patch(
+                .pods, ObjectKey(namespace: "default", name: "web"), .merge,
+                ["metadata": ["labels": ["tier": "front"], "annotations": ["build": "two"]]], subresource: nil)
+            try await until { (try? Files.readText(labels)) == "app=\"web\"\ntier=\"front\"" }
+            try await until { (try? Files.readText(build)) == "two" }
 
             // noded restarts: same containers, same object, not one write about it.
             running.cancel()

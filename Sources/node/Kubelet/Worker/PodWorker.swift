@@ -67,12 +67,15 @@ actor PodWorker {
     nonisolated func changes() -> AsyncStream<Void> { changed.changes() }
 
     func update(_ pod: JSON) {
+        let isShown = PodReflection.differs(self.pod, pod)
         self.pod = pod
+        if isShown { objectsChanged() }
         machine.openGates = Self.gates(pod)
         deliver(.desired(PodPlan(pod)))
     }
 
-    /// A ConfigMap or Secret that the pod uses has changed, or is there at last, or a token is due.
+    /// A ConfigMap or Secret that the pod uses has changed, or is there at last, or a token is due, or the pod itself is
+    /// shown in a volume.
     func objectsChanged() {
         switch machine.stage {
         case .active, .preparing(.volumes): operate.yield(.mountVolumes)

@@ -64,6 +64,13 @@ struct EndpointSliceMirroringController: Controller {
             && metadata?["deletionTimestamp"] == nil
     }
 
+    private func mirrors(of service: ObjectKey) async throws(APIStatus) -> [JSON] {
+        let labels = [EndpointPlan.serviceLabel: service.name, EndpointPlan.managedByLabel: MirrorPlan.managedBy]
+        return try await client.list(
+            .endpointSlices, namespace: service.namespace, labels: LabelSelector(labels: labels), fields: nil
+        ).items
+    }
+
     private func reconcile(_ key: ObjectKey) async throws -> Outcome {
         let present = mirrorsByService.objects("\(key)")
         // Most Endpoints are of Services with a selector: those are not even made a tree of.
@@ -74,7 +81,11 @@ struct EndpointSliceMirroringController: Controller {
             return .done
         }
         let plan = MirrorPlan(source)
-        let steps = plan.steps(from: present)
+        var steps = plan.steps(from: present)
+        if !steps.create.isEmpty {
+            // Asked at the API: what was made a moment ago, and is not in the local copy yet, would be made twice.
+            steps = plan.steps(from: try await mirrors(of: key))
+        }
         guard !steps.isEmpty else { return .done }
         if plan.skipped > 0 {
             events.record(

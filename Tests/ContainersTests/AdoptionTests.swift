@@ -34,10 +34,7 @@ import Testing
 
     @Test func containersSurviveKillingTheirController() async throws {
         try await withNode { node in
-            guard let controller = Self.controller else {
-                print("skipped: containers-controller is not beside the tests")
-                return
-            }
+            let controller = try #require(Self.controller, "containers-controller is not beside the tests")
             let uid = Random.uuid()
             let id = Hex.encode(Random.bytes(32))
             let cgroup = node.tree == nil ? "" : "\(node.cgroup)/pod\(uid)"
@@ -99,12 +96,10 @@ import Testing
     }
 
     /// Frozen before its first instruction: a container whose start takes longer than noded's way back.
-    @Test(.timeLimit(.minutes(1))) func aContainerThatIsBeingStartedIsFoundAndCanBeRemoved() async throws {
+    @Test(.timeLimit(.minutes(1)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
+    func aContainerThatIsBeingStartedIsFoundAndCanBeRemoved() async throws {
         try await withNode { node in
-            guard let tree = node.tree else {
-                print("skipped: no cgroup tree to freeze a container in")
-                return
-            }
+            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("echo ran")
             let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
@@ -130,12 +125,10 @@ import Testing
     }
 
     /// One that fails by itself meanwhile is told to the noded that found it.
-    @Test(.timeLimit(.minutes(1))) func aFailedStartIsToldToWhoFoundIt() async throws {
+    @Test(.timeLimit(.minutes(1)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
+    func aFailedStartIsToldToWhoFoundIt() async throws {
         try await withNode { node in
-            guard let tree = node.tree else {
-                print("skipped: no cgroup tree to freeze a container in")
-                return
-            }
+            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("") { $0.arguments = ["/no/such/program"] }
             let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")

@@ -19,6 +19,10 @@ final class TestNode: Sendable {
     var logs: String { "\(base)/logs" }
     var root: String { "\(base)/root" }
 
+    /// For tests of what only a cgroup does: without a tree they say that they were left out, instead of passing.
+    static let hasCgroups = (try? CgroupTree.find()) != nil
+    static let noCgroups: Comment = "this machine has no cgroup v2 tree that noded may use"
+
     init() throws {
         // Short: a socket's path holds 107 bytes.
         let name = Random.nameSuffix(8)

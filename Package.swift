@@ -182,7 +182,7 @@ if fuzzes {
             // Not Transport: NIO has its own fuzzers, and its BoringSSL would be the second (Images hash with the first).
             dependencies: [
                 "System", "Kernel", "Objects", "Store", "Client", "HTTP", "APIServer", "AcceptedObjects", "ClusterDNS",
-                "Images", .logging,
+                "Images", "SupervisorProtocol", .logging,
             ],
             path: "Tests/Fuzz/Sources/Fuzz", swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])])

@@ -22,6 +22,7 @@ let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
     ("accepted", Targets.accepted),
     ("dns", Targets.dns),
     ("tar", Targets.tar),
+    ("framing", Targets.framing),
 ]
 
 /// Set before the first input, and never again; libFuzzer's callback takes no context.

@@ -17,7 +17,7 @@ struct ResetCommand: AsyncParsableCommand {
         commandName: "reset",
         abstract: "Remove everything noded made here: pods, network, rules, cgroups, mounts, files.",
         discussion: """
-            noded itself must not be running. Without --yes it only says what it would remove. Kernel parameters that
+            noded itself must not be running. Without --yes it only says what it would remove. Kernel parameters that \
             noded changed (net.ipv4.ip_forward) get the value back that they had, unless somebody else changed them since.
             """)
 

@@ -131,20 +131,47 @@ final class FakeRuntime: ContainerRuntime {
 }
 
 final class FakeNetwork: PodNetworking {
-    private let pods = Mutex<[String: PodAddresses]>([:])
+    struct State {
+        var pods: [String: PodAddresses] = [:]
+        /// How often recovery still fails; as the real one, it gives out no address before.
+        var failures = 0
+        var isRecovered = true
+        var refused = 0
+    }
+
+    let state = Mutex(State())
+
+    /// - Parameter failures: how often the first start cannot read what the kernel has.
+    init(failures: Int = 0) {
+        state.withLock { ($0.failures, $0.isRecovered) = (failures, failures == 0) }
+    }
 
     func prepareNode() async throws {}
     func attach(podUID: String, pid: Int32) async throws -> PodAddresses {
-        pods.withLock { pods in
-            if let known = pods[podUID] { return known }
-            let fresh = PodAddresses(ips: [.v4(0x0a2a_0002 + UInt32(pods.count))], hostInterface: "nd\(pods.count)")
-            pods[podUID] = fresh
+        let given: PodAddresses? = state.withLock { state in
+            if let known = state.pods[podUID] { return known }
+            guard state.isRecovered else {
+                state.refused += 1
+                return nil
+            }
+            let count = state.pods.count
+            let fresh = PodAddresses(ips: [.v4(0x0a2a_0002 + UInt32(count))], hostInterface: "nd\(count)")
+            state.pods[podUID] = fresh
             return fresh
         }
+        guard let given else { throw PodNetworkError.notRecovered(podUID: podUID) }
+        return given
     }
-    func detach(podUID: String) async { pods.withLock { $0[podUID] = nil } }
-    func recover(live: [LivePod]) async throws {}
-    func addresses(of podUID: String) -> PodAddresses? { pods.withLock { $0[podUID] } }
+    func detach(podUID: String) async { state.withLock { $0.pods[podUID] = nil } }
+    func recover(live: [LivePod]) async throws {
+        let failed = state.withLock { state in
+            state.isRecovered = state.failures == 0
+            state.failures = max(0, state.failures - 1)
+            return !state.isRecovered
+        }
+        if failed { throw PodNetworkError.config("the kernel cannot be asked now") }
+    }
+    func addresses(of podUID: String) -> PodAddresses? { state.withLock { $0.pods[podUID] } }
     func teardown() async throws {}
 }
 

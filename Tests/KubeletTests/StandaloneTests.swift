@@ -150,7 +150,8 @@ import Testing
         try await withFolder { (folder: String) async throws in
             try Files.makeDirectory("\(folder)/manifests")
             try Files.makeDirectory("\(folder)/data")
-            let manifest = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n"
+            let manifest =
+                "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n"
             try Files.writeAtomically("\(folder)/manifests/a.yaml", manifest)
             let runtime = FakeRuntime()
             let kubelet = kubelet(folder, runtime, FakeNetwork(), FakeProber())
@@ -216,6 +217,27 @@ import Testing
             #expect(try await previous() == "run 1\n")
             again.cancel()
             _ = try? await again.value
+        }
+    }
+
+    @Test func podsWaitForANetworkThatFailsAtTheStart() async throws {
+        try await withFolder { (folder: String) async throws in
+            try Files.makeDirectory("\(folder)/manifests")
+            try Files.makeDirectory("\(folder)/data")
+            try Files.writeAtomically(
+                "\(folder)/manifests/a.yaml",
+                "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {containers: [{name: app, image: web}]}\n")
+            let (runtime, network) = (FakeRuntime(), FakeNetwork(failures: 3))
+            let kubelet = kubelet(folder, runtime, network, FakeProber())
+            let running = Task { try await kubelet.run(manifests: source(folder)) }
+            try await until { network.state.withLock { $0.refused > 0 } }
+            #expect(!runtime.calls.contains("start app 0"))
+            try await until { runtime.calls.contains("start app 0") }
+            // In the sandbox that it had, and not one for each trial.
+            #expect(runtime.calls.filter { $0 == "sandbox" }.count == 1)
+            try await until { await kubelet.pods().first?.status.text("podIP") == "10.42.0.2" }
+            running.cancel()
+            _ = try? await running.value
         }
     }
 

@@ -39,7 +39,9 @@ struct RunCommand: AsyncParsableCommand {
     var nodeIP: String?
 
     @Option(help: "Where the machine's resolvers are listed; names outside the cluster are asked there.")
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = machineResolvConf
+
+    private static let machineResolvConf = "/etc/resolv.conf"
 
     @Option(help: "Bytes that objects may take on disk, such as 4Gi. Beyond, only deletes and small updates are accepted.")
     var storeLimit = "4Gi"
@@ -70,7 +72,7 @@ struct RunCommand: AsyncParsableCommand {
         guard LogFormat(rawValue: logFormat) != nil else {
             throw ValidationError("--log-format \(logFormat): must be text or json")
         }
-        if let nodeName, !Self.isNodeName(nodeName) {
+        if let nodeName, !DomainName.isValid(nodeName) {
             throw ValidationError("--node-name \(nodeName): must be lower case letters, digits, '-' and '.'")
         }
     }
@@ -78,15 +80,6 @@ struct RunCommand: AsyncParsableCommand {
     private var storeLimitBytes: Int64? {
         guard let bytes = try? Quantity(parsing: storeLimit).value, bytes >= 16 << 20 else { return nil }
         return bytes
-    }
-
-    /// RFC 1123 subdomain.
-    private static func isNodeName(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.count <= 253
-            && name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
-                !part.isEmpty && part.utf8.count <= 63 && part.first != "-" && part.last != "-"
-                    && part.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
-            }
     }
 
     func run() async throws {
@@ -125,6 +118,14 @@ struct RunCommand: AsyncParsableCommand {
             address = given
         } else {
             address = try NodeAddress.find()
+        }
+        for (flag, range) in [("--pod-cidr", try cluster.ranges().pods), ("--service-cidr", try cluster.ranges().services)]
+        where range.contains(address) {
+            throw StartFailure("\(flag) \(range) holds this node's own address \(address): give another range")
+        }
+        // The machine's own may come later; one that somebody names is there.
+        guard resolvConf == Self.machineResolvConf || Files.exists(resolvConf) else {
+            throw StartFailure("--resolv-conf \(resolvConf): there is no such file")
         }
         if let manifests, !Files.isDirectory(manifests) {
             throw StartFailure("--manifests \(manifests) is no directory")

@@ -86,7 +86,24 @@ struct ClusterOptions: ParsableArguments {
         return range
     }
 
-    func validate() throws { _ = try ranges() }
+    func validate() throws {
+        _ = try ranges()
+        guard DomainName.isValid(clusterDomain) else {
+            throw ValidationError(
+                "--cluster-domain '\(clusterDomain)': must be a domain name in lower case, such as cluster.local")
+        }
+    }
+}
+
+enum DomainName {
+    /// A lower-case subdomain as RFC 1123 has it: what nodes and clusters may be called.
+    static func isValid(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 253
+            && name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
+                !part.isEmpty && part.utf8.count <= 63 && part.first != "-" && part.last != "-"
+                    && part.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
+            }
+    }
 }
 
 enum NodeName {

@@ -22,6 +22,7 @@ struct StoreCommand: ParsableCommand {
         func run() {
             do {
                 let path = StorePlace.file(dataDirectory)
+                guard Files.exists(path) else { throw StartFailure("there is no store at \(path)") }
                 print("store       \(path)")
                 let findings = try StoreControl.ask("status", dataDirectory).map(online) ?? offline(path)
                 guard check else {

@@ -1,10 +1,11 @@
 // Informers, indexes and events against a scripted API: what happens when watches break, expire, repeat.
 
-import Client
 import Logging
 import Objects
 import Synchronization
 import Testing
+
+@testable import Client
 
 /// An API whose lists and watches are written down beforehand; everything written to it is kept.
 final class ScriptedAPI: APIClient {
@@ -105,6 +106,20 @@ final class ScriptedAPI: APIClient {
             #expect(holds(), "never came true: \(what)")
             group.cancelAll()
         }
+    }
+
+    /// noded may be told to stop before its caches are filled.
+    @Test func whoWaitsMayBeCancelled() async {
+        let informer = Informer(ScriptedAPI(lists: []), .pods, logger: Self.logger)
+        let early = Task { await informer.waitForSync() }
+        early.cancel()
+        #expect(await early.value == false)
+        let late = Task { await informer.waitForSync() }
+        while informer.waiters == 0 { try? await Task.sleep(for: .milliseconds(1)) }
+        late.cancel()
+        #expect(await late.value == false && informer.waiters == 0)
+        informer.stop()
+        #expect(await informer.waitForSync())
     }
 
     @Test func listsThenFollows() async {

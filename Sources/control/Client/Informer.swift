@@ -18,7 +18,8 @@ public final class Informer: Sendable {
         var objects = KeptObjects()
         var resourceVersion = ""
         var synced = false
-        var waiting: [CheckedContinuation<Void, Never>] = []
+        var waiting: [Int: CheckedContinuation<Bool, Never>] = [:]
+        var lastWaiter = 0
         var handlers: [Handler] = []
         var isStopped = false
     }
@@ -67,14 +68,28 @@ public final class Informer: Sendable {
 
     public var hasSynced: Bool { state.withLock { $0.synced } }
 
-    /// Returns once the first list has been delivered to every handler.
-    public func waitForSync() async {
-        await withCheckedContinuation { continuation in
-            let now = state.withLock { state in
-                if !state.synced { state.waiting.append(continuation) }
-                return state.synced
+    /// Those that wait for the first list.
+    var waiters: Int { state.withLock { $0.waiting.count } }
+
+    /// Returns true once the first list has been delivered to every handler; false when the task is cancelled before.
+    public func waitForSync() async -> Bool {
+        let number = state.withLock { state in
+            state.lastWaiter += 1
+            return state.lastWaiter
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let answer: Bool? = state.withLock { state in
+                    if state.synced { return true }
+                    // Looked at under the lock: who cancels later finds the waiter.
+                    if Task.isCancelled { return false }
+                    state.waiting[number] = continuation
+                    return nil
+                }
+                if let answer { continuation.resume(returning: answer) }
             }
-            if now { continuation.resume() }
+        } onCancel: {
+            state.withLock { $0.waiting.removeValue(forKey: number) }?.resume(returning: false)
         }
     }
 
@@ -84,10 +99,10 @@ public final class Informer: Sendable {
         let waiting = state.withLock { state in
             state.isStopped = true
             state.synced = true
-            defer { state.waiting = [] }
-            return state.waiting
+            defer { state.waiting = [:] }
+            return state.waiting.values
         }
-        for continuation in waiting { continuation.resume() }
+        for continuation in waiting { continuation.resume(returning: true) }
     }
 
     private var isStopped: Bool { state.withLock { $0.isStopped } }
@@ -129,10 +144,10 @@ public final class Informer: Sendable {
         replace(with: list)
         let waiting = state.withLock { state in
             state.synced = true
-            defer { state.waiting = [] }
-            return state.waiting
+            defer { state.waiting = [:] }
+            return state.waiting.values
         }
-        for continuation in waiting { continuation.resume() }
+        for continuation in waiting { continuation.resume(returning: true) }
     }
 
     private func replace(with list: KeptList) {

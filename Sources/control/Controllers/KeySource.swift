@@ -38,7 +38,9 @@ extension WorkQueue {
         }
         await withDiscardingTaskGroup { group in
             if let events { group.addTask { await events.run() } }
-            for source in sources { await source.informer.waitForSync() }
+            for source in sources {
+                guard await source.informer.waitForSync() else { return }
+            }
             await run(workers: workers) { key in
                 do {
                     return try await reconcile(key)

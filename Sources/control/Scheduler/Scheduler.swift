@@ -44,8 +44,7 @@ public final class Scheduler: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.events.run() }
             group.addTask {
-                await nodes.waitForSync()
-                await pods.waitForSync()
+                guard await nodes.waitForSync(), await pods.waitForSync() else { return }
                 await self.queue.run(workers: 8) { key in try await self.schedule(key, pods.object(key)) }
             }
         }

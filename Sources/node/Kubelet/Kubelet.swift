@@ -114,8 +114,7 @@ public actor Kubelet {
             group.addTask { await self.prepareNetwork() }
             group.addTask { await pods.run() }
             group.addTask { [inlet] in
-                await pods.waitForSync()
-                inlet.yield(.synced)
+                if await pods.waitForSync() { inlet.yield(.synced) }
             }
             await serve(node, events, &group)
         }

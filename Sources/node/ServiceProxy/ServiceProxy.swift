@@ -124,8 +124,7 @@ public final class ServiceProxy: Sendable {
     public func run() async throws {
         let monitor = try await worker.run { [self] in try openMonitor() }
         defer { withExtendedLifetime(monitor) {} }
-        await services.waitForSync()
-        await slices.waitForSync()
+        guard await services.waitForSync(), await slices.waitForSync() else { return }
         let (leftOutDue, leftOut) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let (garbageDue, garbage) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         await withDiscardingTaskGroup { group in

@@ -182,6 +182,9 @@ public final class HTTPServer: Sendable {
         if let error = error as? IOError, error.errnoCode == EADDRINUSE {
             return .addressInUse(address: address, port: port)
         }
+        if let error = error as? IOError, error.errnoCode == EADDRNOTAVAIL {
+            return .cannotListen(address: address, port: port, reason: "this machine has no such address (see `ip address`)")
+        }
         return .cannotListen(address: address, port: port, reason: "\(error)")
     }
 

@@ -47,6 +47,11 @@ expect "kubectl version" 'Server Version: v1\.36' k version
 expect "kubectl api-resources" 'deployments +deploy +apps/v1' k api-resources
 same "anonymous may not list pods" 403 "$(in_node curl -sk -o /dev/null -w '%{http_code}' https://192.168.87.2:6443/api/v1/pods)"
 same "anonymous may ask for health" 200 "$(in_node curl -sk -o /dev/null -w '%{http_code}' https://192.168.87.2:6443/readyz)"
+for bad in "--cluster-domain Bad_Domain" "--pod-cidr 192.168.87.0/24" "--resolv-conf /nonexistent" "--listen 8.8.8.8"; do
+  # shellcheck disable=SC2086
+  refused "a flag that cannot work is named: $bad" "${bad%% *}|no such address" \
+    noded run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --node-ip 192.168.87.2 --port 6555 $bad
+done
 text=$(in_node timeout 20 "$NODED" run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --node-ip 192.168.87.2 2>&1)
 same "a port in use ends with 1" 1 $?
 if grep -qE '6443' <<<"$text"; then ok "and says which"; else fail "and says which" "$text"; fi

@@ -31,7 +31,9 @@ struct DisruptionController: Controller {
     }
 
     func run() async {
-        for informer in scales.informers { await informer.waitForSync() }
+        for informer in scales.informers {
+            guard await informer.waitForSync() else { return }
+        }
         await queue.run(
             recording: events,
             watching: [

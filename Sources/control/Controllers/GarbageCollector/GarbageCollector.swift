@@ -42,7 +42,9 @@ struct GarbageCollector: Controller {
 
     func run() async {
         for resource in builtIn { set.informer(resource).onChange { _, old, new in changed(resource, old, new) } }
-        for resource in builtIn { await set.informer(resource).waitForSync() }
+        for resource in builtIn {
+            guard await set.informer(resource).waitForSync() else { return }
+        }
         await withDiscardingTaskGroup { group in
             group.addTask { await followCustomResources() }
             await queue.run(workers: 4, reconcile)

@@ -24,12 +24,12 @@ public struct PatchError: Error, Hashable, Sendable, CustomStringConvertible {
         isUnprocessable = unprocessable
     }
 
-    /// As the API answers it: a bad request, or 422 without a list of causes.
+    /// As the API answers it: a bad request, or 422 without a list of causes (kubectl then prints the message whole).
     public var status: APIStatus {
         guard isUnprocessable else { return .badRequest(description) }
         return APIStatus(
-            code: 422, reason: .invalid, message: "the server rejected our request due to an error in our request",
-            details: APIStatus.Details(causes: [APIStatus.Cause(reason: "", message: description)]))
+            code: 422, reason: .invalid,
+            message: "the server rejected our request due to an error in our request: \(description)")
     }
 }
 

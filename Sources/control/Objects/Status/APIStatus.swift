@@ -132,7 +132,9 @@ extension APIStatus {
             message += ": [\(texts.joined(separator: ", "))]"
         }
         let causes = errors.map {
-            Cause(reason: $0.kind.rawValue, message: $0.body, field: $0.field.description)
+            Cause(
+                reason: $0.kind.rawValue, message: $0.body,
+                field: $0.field.description.isEmpty ? "<nil>" : $0.field.description)
         }
         return APIStatus(
             code: 422, reason: .invalid, message: message,

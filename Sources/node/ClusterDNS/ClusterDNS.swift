@@ -152,7 +152,10 @@ public final class ClusterDNS: Sendable {
                 try await feed(link)
             } catch {
                 if Task.isCancelled { return }
-                logger.warning("the DNS resolver is not connected, trying again", metadata: ["error": "\(error)"])
+                // At a first start its address comes to lo a moment later; only what lasts is worth a warning.
+                logger.log(
+                    level: pause < .milliseconds(640) ? .debug : .warning,
+                    "the DNS resolver is not connected, trying again", metadata: ["error": "\(error)"])
             }
             reap()
             try? await Task.sleep(for: pause)
@@ -253,7 +256,7 @@ public final class ClusterDNS: Sendable {
     private func heard(_ message: ControlMessage) {
         switch message {
         case .applied(let sequence): state.withLock { $0.applied = sequence }
-        case .notice(let text): logger.warning("DNS resolver: \(text)")
+        case .notice(let text): logger.notice("DNS resolver: \(text)")
         default: break
         }
     }

@@ -338,6 +338,18 @@ import Testing
         withExtendedLifetime(old) {}
     }
 
+    /// A full or read-only disk: pods get their network all the same, only a reset will know less.
+    @Test func parametersThatCannotBeNotedAreChangedAllTheSame() throws {
+        let node = try TestNode()
+        try node.command("sysctl", "-qw", "net.ipv4.ip_forward=0")
+        let (problem, value) = try node.run {
+            let problem = try SavedSysctls.change(
+                [(name: "net/ipv4/ip_forward", value: "1")], notedIn: node.directory + "/missing/sysctls")
+            return (problem, try Sysctl.read("net/ipv4/ip_forward"))
+        }
+        #expect(problem?.errno == .ENOENT && value == "1")
+    }
+
     @Test func theMachineForwardsAsBefore() async throws {
         let node = try TestNode()
         let names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.accept_ra"]

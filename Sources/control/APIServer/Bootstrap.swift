@@ -49,15 +49,13 @@ enum Bootstrap {
         ])
     }
 
-    /// Makes the API's Service again within 10 s when somebody deleted it: pods would not find the API any more. Returns
-    /// when cancelled.
+    /// Makes the API's Service and its endpoints again within 10 s when somebody deleted one: pods would not find the API
+    /// any more. Returns when cancelled.
     static func keepKubernetesService(_ core: APICore) async {
         while (try? await Task.sleep(for: .seconds(10))) != nil {
-            let isThere = [ResourceID.services, .endpointSlices].allSatisfy { id in
-                core.peek(id, namespace: "default", name: "kubernetes") != nil
-                    || id == .endpointSlices && core.configuration.advertiseAddress.isLoopback
-            }
-            if isThere { continue }
+            let kinds: [ResourceID] =
+                core.configuration.advertiseAddress.isLoopback ? [.services] : [.services, .endpointSlices, .endpoints]
+            if kinds.allSatisfy({ core.peek($0, namespace: "default", name: "kubernetes") != nil }) { continue }
             do throws(APIStatus) {
                 try await kubernetesService(core)
             } catch {

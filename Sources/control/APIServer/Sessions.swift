@@ -31,7 +31,9 @@ final class Sessions: Sendable {
         let problem = state.withLock { state -> String? in
             if state.total >= limit { return "too many connections to pods are open (\(limit))" }
             let count = state.users[user.name] ?? 0
-            if count >= userLimit { return "user \(Quote.go(user.name)) has too many connections to pods open (\(userLimit))" }
+            if count >= userLimit {
+                return "user \(Quote.go(user.name)) has too many connections to pods open (\(userLimit))"
+            }
             state.total += 1
             state.users[user.name] = count + 1
             return nil

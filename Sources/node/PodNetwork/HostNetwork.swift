@@ -91,7 +91,12 @@ final class HostNetwork: @unchecked Sendable {
             wanted.append((name: "net/ipv6/conf/all/forwarding", value: "1"))
         }
         let settings = wanted
-        try Self.inside(namespace) { [sysctls] in try SavedSysctls.change(settings, notedIn: sysctls) }
+        let problem = try Self.inside(namespace) { [sysctls] in try SavedSysctls.change(settings, notedIn: sysctls) }
+        if let problem {
+            logger.warning(
+                "cannot save the kernel parameters of before: noded reset will not put them back",
+                metadata: ["error": "\(problem)"])
+        }
     }
 
     private func chooseMTU() throws -> Int {

@@ -63,13 +63,24 @@ struct SavedSysctls: Equatable, Sendable {
     }
 
     /// Changes parameters of the calling thread's network namespace, the old values noted first.
-    /// - Throws: without having changed anything when they cannot be noted.
-    static func change(_ wanted: [(name: String, value: String)], notedIn path: String) throws(SystemError) {
+    /// - Returns: why they could not be noted, for a warning. They are changed all the same: pods need a network, also on a
+    ///   full disk, and only a reset would like to know.
+    static func change(
+        _ wanted: [(name: String, value: String)], notedIn path: String
+    ) throws(SystemError) -> SystemError? {
         let known = SavedSysctls((try? Files.readText(path)) ?? "", origin: try here())
         var saved = known
         for (name, value) in wanted { saved.note(name, now: try Sysctl.read(name), wanted: value) }
-        if saved != known { try Files.writeAtomically(path, saved.text) }
+        var problem: SystemError?
+        if saved != known {
+            do throws(SystemError) {
+                try Files.writeAtomically(path, saved.text)
+            } catch {
+                problem = error
+            }
+        }
         for (name, value) in wanted { try Sysctl.set(name, value) }
+        return problem
     }
 
     /// Puts back what is still ours. Repeated it does nothing.

@@ -197,7 +197,11 @@ final class ForwardExchange {
         fields["Connection"] = "Upgrade"
         fields["Upgrade"] = head.headers.first(name: "upgrade") ?? upgrade
         let (client, server) = TunnelEnd.pair(stall.clock, timeout: stall.timeout, place: forwarding.place)
-        if connection.becomeTunnel(fields, context, client) { upstream.becomeTunnel(server) } else { upstream.close() }
+        guard connection.becomeTunnel(fields, context, client) else {
+            client.discard()
+            return upstream.close()
+        }
+        upstream.becomeTunnel(server)
     }
 
     // MARK: - The end

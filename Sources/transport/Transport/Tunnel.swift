@@ -36,6 +36,14 @@ final class TunnelEnd: ChannelDuplexHandler {
         return (a, b)
     }
 
+    /// Lets both ends go that no pipeline took.
+    func discard() {
+        partner?.partner = nil
+        partner?.place = nil
+        partner = nil
+        place = nil
+    }
+
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         stall = StallWatch(context.channel, clock, timeout: timeout)

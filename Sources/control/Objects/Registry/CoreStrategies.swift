@@ -102,7 +102,9 @@ public struct ServiceStrategy: ResourceStrategy {
                 spec["clusterIPs"] = before["clusterIPs"]
             }
             // Who knows only the old, single form changes that one: it decides, and is refused for it.
-            if spec["clusterIP"] != before["clusterIP"], spec["clusterIPs"] == before["clusterIPs"] { spec["clusterIPs"] = nil }
+            if spec["clusterIP"] != before["clusterIP"], spec["clusterIPs"] == before["clusterIPs"] {
+                spec["clusterIPs"] = nil
+            }
             if spec["ipFamilies"] == nil { spec["ipFamilies"] = before["ipFamilies"] }
             if spec["ipFamilyPolicy"] == nil { spec["ipFamilyPolicy"] = before["ipFamilyPolicy"] }
             Self.mirrorAddresses(&spec)

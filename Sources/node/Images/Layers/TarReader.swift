@@ -1,7 +1,8 @@
 // Reads tar as images have it: ustar (POSIX.1-1988), pax extended headers (POSIX.1-2001) and GNU long names, the
 // subset that Go's archive/tar writes and reads, since every builder of images stands on that one. Where readers are
 // known to disagree (sizes on links, a lone zero block, empty pax values, several extended headers before one entry) it
-// does as Go does, so that noded unpacks what other runtimes unpack. Sparse files are refused: no builder writes them, and their maps were CVEs elsewhere.
+// does as Go does, so that noded unpacks what other runtimes unpack. Sparse files are refused: no builder writes them,
+// and their maps were CVEs elsewhere.
 //
 // Fails with ArchiveFault.truncated, .malformed, .tooLarge or .unsupported.
 

@@ -99,9 +99,10 @@ public struct ImageStore: Sendable {
             index.records.remove(at: position)
             let going = Set(record.layers).subtracting(index.layers)
             let own = Set(image.rootLayers)
-            guard !inUse.contains(where: { root in root == own || going.contains { root.contains(layout.layerRoot($0)) } }) else {
-                throw ImageError.inUse(reference)
+            let isInUse = inUse.contains { root in
+                root == own || going.contains { root.contains(layout.layerRoot($0)) }
             }
+            if isInUse { throw ImageError.inUse(reference) }
             try index.write(layout)
             try trash.take(layout, layers: going, blobs: Set(record.blobs).subtracting(index.blobs))
             return image

@@ -39,6 +39,7 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             do {
+                guard Files.exists(file) else { throw StartFailure("\(file): there is no such file") }
                 for image in try await location.store().importArchive(file, name: name) {
                     print("\(image.digest)  \(image.references.joined(separator: " "))")
                 }

@@ -38,7 +38,10 @@ struct Cluster: Sendable {
         func page(node: String, path: String) async throws(APIStatus) -> NodePage? { throw .unavailable("no node") }
     }
 
-    static func run(_ body: @escaping @Sendable (Cluster) async throws -> Void) async throws {
+    static func run(
+        controllers: @escaping @Sendable (ControllerContext) async -> Void = Controllers.run,
+        _ body: @escaping @Sendable (Cluster) async throws -> Void
+    ) async throws {
         let server = APIServer(
             store: MemoryStore(), registry: .standard,
             configuration: APIServerConfiguration(advertiseAddress: IPAddress("192.0.2.1")!), nodeBackend: NoNode(),
@@ -58,7 +61,7 @@ struct Cluster: Sendable {
             group.addTask { await server.run() }
             group.addTask { await informers.run() }
             group.addTask { await scheduler.run() }
-            group.addTask { await Controllers.run(context) }
+            group.addTask { await controllers(context) }
             group.addTask { await cluster.beNode() }
             try await cluster.registerNode()
             try await body(cluster)

@@ -116,6 +116,49 @@ import Testing
     }
 }
 
+@Suite struct EndpointsBatchesTests {
+    private static func object(ready: Int, notReady: Int = 0) -> JSON {
+        EndpointsPlan(
+            service: EndpointPlanTests.service,
+            pods: (0..<ready + notReady).map { EndpointPlanTests.pod($0, ready: $0 < ready) }
+        ).object(from: nil)
+    }
+
+    @Test func changesWaitForOneAnotherFromTheFirst() {
+        let web = ObjectKey(namespace: "default", name: "web")
+        let other = ObjectKey(namespace: "default", name: "other")
+        var batches = EndpointsBatches(period: .seconds(10))
+        let start = ContinuousClock.now
+        func wait(_ key: ObjectKey, _ seconds: Int, to ready: Int) -> Duration? {
+            let now = start + .seconds(seconds)
+            return batches.wait(key, from: Self.object(ready: 2), to: Self.object(ready: ready), now: now)
+        }
+        #expect(wait(web, 0, to: 3) == .seconds(10))
+        #expect(wait(web, 4, to: 4) == .seconds(6))
+        #expect(wait(other, 4, to: 3) == .seconds(10))
+        #expect(wait(web, 10, to: 5) == nil)
+        // Refused: the next try does not wait again.
+        #expect(wait(web, 11, to: 5) == nil)
+        batches.ended(web)
+        #expect(wait(web, 11, to: 6) == .seconds(10))
+        #expect(wait(other, 11, to: 3) == .seconds(3))
+    }
+
+    @Test func whatClientsCannotDoWithoutGoesAtOnce() {
+        let key = ObjectKey(namespace: "default", name: "web")
+        var batches = EndpointsBatches()
+        func waits(_ present: JSON?, _ wanted: JSON) -> Bool {
+            batches.wait(key, from: present, to: wanted, now: .now) != nil
+        }
+        #expect(!waits(nil, Self.object(ready: 0)))
+        #expect(!waits(Self.object(ready: 0), Self.object(ready: 1)))
+        #expect(!waits(Self.object(ready: 0, notReady: 2), Self.object(ready: 1, notReady: 1)))
+        #expect(!waits(Self.object(ready: 1), Self.object(ready: 0, notReady: 1)))
+        #expect(waits(Self.object(ready: 0), Self.object(ready: 0, notReady: 1)))
+        #expect(waits(Self.object(ready: 1), Self.object(ready: 2)))
+    }
+}
+
 @Suite(.serialized) struct EndpointsControllerTests {
     private static func service(_ name: String, selector: JSON?) -> JSON {
         var service: JSON = [
@@ -167,6 +210,50 @@ import Testing
             try await cluster.eventually("no address") { try await ready() == 0 }
             try await cluster.client.delete(.services, key)
             try await cluster.eventually("gone") { try await cluster.get(.endpoints, "web") == nil }
+        }
+    }
+
+    /// With a period that never ends nothing but what goes at once is ever written.
+    @Test func changesOfAPresentObjectWait() async throws {
+        let controllers: @Sendable (ControllerContext) async -> Void = { context in
+            await withDiscardingTaskGroup { group in
+                // Without it the node keeps the taint that it registers with.
+                group.addTask { await NodeTaintController(context).run() }
+                group.addTask {
+                    await EndpointsController(context, EndpointsBatches(period: .seconds(86400))).run()
+                }
+            }
+        }
+        try await Cluster.run(controllers: controllers) { cluster in
+            @Sendable func ready(_ service: String) async throws -> Int? {
+                let endpoints = try await cluster.get(.endpoints, service)
+                return endpoints.map { ($0["subsets"]?[0]?["addresses"]?.array ?? []).count }
+            }
+            func create(pod name: String) async throws {
+                _ = try await cluster.client.create(
+                    .pods,
+                    [
+                        "apiVersion": "v1", "kind": "Pod",
+                        "metadata": ["name": .string(name), "namespace": "default", "labels": ["app": "web"]],
+                        "spec": ["containers": [["name": "c", "image": "web:1"]]],
+                    ])
+            }
+            _ = try await cluster.client.create(.services, Self.service("web", selector: ["app": "web"]))
+            try await cluster.eventually("made at once") { try await ready("web") == 0 }
+            try await create(pod: "a")
+            try await cluster.eventually("filled at once") { try await ready("web") == 1 }
+            try await create(pod: "b")
+            try await cluster.eventually("the second is ready") {
+                try await cluster.get(.pods, "b")?.at("status", "podIP") != nil
+            }
+            // Another Service's are made of both, so the controller knows the second.
+            _ = try await cluster.client.create(.services, Self.service("other", selector: ["app": "web"]))
+            try await cluster.eventually("made of both") { try await ready("other") != nil }
+            #expect(try await ready("web") == 1)
+            for pod in ["a", "b"] {
+                try await cluster.client.delete(.pods, ObjectKey(namespace: "default", name: pod))
+            }
+            try await cluster.eventually("emptied at once") { try await ready("web") == 0 }
         }
     }
 

@@ -15,6 +15,7 @@ import Testing
 private final class FakeFlows: FlowTable {
     struct State {
         var failures = 0
+        var errno = Errno.ENOMEM
         var entries: [ConntrackEntry] = []
         var questions: [FlowFilter] = []
     }
@@ -22,16 +23,15 @@ private final class FakeFlows: FlowTable {
     let state = Mutex(State())
 
     func entries(_ filter: FlowFilter) throws(NetlinkError) -> [ConntrackEntry] {
-        let found: [ConntrackEntry]? = state.withLock { state in
+        let found: Result<[ConntrackEntry], NetlinkError> = state.withLock { state in
             state.questions.append(filter)
             if state.failures > 0 {
                 state.failures -= 1
-                return nil
+                return .failure(NetlinkError("list conntrack entries", state.errno))
             }
-            return state.entries.filter(filter.matches)
+            return .success(state.entries.filter(filter.matches))
         }
-        guard let found else { throw NetlinkError("list conntrack entries", .ENOMEM) }
-        return found
+        return try found.get()
     }
 
     func delete(_ entry: ConntrackEntry) throws(NetlinkError) -> Bool {
@@ -137,38 +137,64 @@ private final class FakeFlows: FlowTable {
         try engine.teardown()
     }
 
+    private func dns(_ pods: [String]) -> ProxyService {
+        spec(
+            service("dns", ["10.43.0.7"], ports: [("dns", 53, "UDP")]),
+            slice("dns", endpoints(pods), ports: [("dns", 53, "UDP")]))
+    }
+
+    /// A flow from a client to `address`, which went to that pod.
+    private func entry(_ pod: String, to address: String = "10.43.0.7") -> ConntrackEntry {
+        let client = IPAddress("10.42.0.9")!
+        return ConntrackEntry(
+            original: .init(source: client, destination: IPAddress(address)!, sourcePort: 5, destinationPort: 53),
+            reply: .init(source: IPAddress(pod)!, destination: client, sourcePort: 53, destinationPort: 5),
+            protocolNumber: 17, rawOriginal: [], family: 2, id: [])
+    }
+
     @Test func flowsThatCouldNotBeEndedAreTriedAgain() throws {
-        func dns(_ pods: [String]) -> ProxyService {
-            spec(
-                service("dns", ["10.43.0.7"], ports: [("dns", 53, "UDP")]),
-                slice("dns", endpoints(pods), ports: [("dns", 53, "UDP")]))
-        }
         let node = try TestNode()
         let flows = FakeFlows()
         let engine = engine(node, flows)
         try engine.reconcile(["dns": dns(["10.42.0.1", "10.42.0.2"])])
-        func entry(_ pod: String, to address: String = "10.43.0.7") -> ConntrackEntry {
-            let client = IPAddress("10.42.0.9")!
-            return ConntrackEntry(
-                original: .init(source: client, destination: IPAddress(address)!, sourcePort: 5, destinationPort: 53),
-                reply: .init(source: IPAddress(pod)!, destination: client, sourcePort: 53, destinationPort: 5),
-                protocolNumber: 17, rawOriginal: [], family: 2, id: [])
-        }
         let others = [entry("10.42.0.2"), entry("192.0.2.1", to: "192.0.2.1")]
         flows.state.withLock { state in
             state.entries = [entry("10.42.0.1")] + others
             state.failures = 2
         }
         try engine.apply(["dns": dns(["10.42.0.2"])])
-        #expect(throws: NetlinkError.self) { try engine.collect() }
-        #expect(flows.count == 3)
+        #expect(throws: NetlinkError.self) { try engine.tidy() }
+        // Garbage does not wait for them.
         try engine.collect()
+        #expect(flows.count == 3)
+        try engine.tidy()
         #expect(flows.state.withLock { $0.entries } == others)
         // Done: nothing is asked again, and what was asked were this Service's flows only.
         let asked = flows.state.withLock { $0.questions }
-        try engine.collect()
+        try engine.tidy()
         #expect(flows.state.withLock { $0.questions } == asked)
         #expect(asked.allSatisfy { $0.destination == IPAddress("10.43.0.7")! && $0.destinationPort == 53 })
+        try engine.teardown()
+    }
+
+    @Test(arguments: [Errno.EINVAL, .EOPNOTSUPP])
+    func aKernelThatCannotListFlowsIsAskedOncePerChange(_ errno: Errno) throws {
+        let node = try TestNode()
+        let flows = FakeFlows()
+        let engine = engine(node, flows)
+        try engine.reconcile(["dns": dns(["10.42.0.1", "10.42.0.2"])])
+        flows.state.withLock { state in
+            state.entries = [entry("10.42.0.1"), entry("10.42.0.2")]
+            (state.failures, state.errno, state.questions) = (1, errno, [])
+        }
+        try engine.apply(["dns": dns(["10.42.0.2"])])
+        try engine.tidy()
+        try engine.tidy()
+        #expect(flows.state.withLock { $0.questions.count } == 1)
+        #expect(flows.count == 2)
+        // The next change finds a kernel that can.
+        try engine.apply(["dns": dns(["10.42.0.3"])])
+        #expect(flows.state.withLock { $0.entries.isEmpty })
         try engine.teardown()
     }
 }

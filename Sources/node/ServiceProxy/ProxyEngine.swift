@@ -7,7 +7,9 @@
 //                that nft refuses by itself is left out, named, and tried again later
 //   refused  ->  the table is made anew, by halves as well; nothing of the old one goes before something new is there
 //
-// Flows and remembered clients are tidied after a commit; what fails there stays noted and is tried again by `collect`.
+// Flows and remembered clients are tidied after a commit; what fails there stays noted until `tidy` succeeds. A kernel
+// that cannot list flows (nf_conntrack_netlink is not there) is not asked for the same ones again: they expire by
+// themselves, 30 s to 2 min after their last packet, and the next change asks anew.
 
 import Kernel
 import Logging
@@ -35,6 +37,7 @@ final class ProxyEngine: @unchecked Sendable {
     private(set) var leftOut: [String: String] = [:]
     private var untidyAffinity = false
     private var untidyFlows: [Frontend: UDPCheck] = [:]
+    private var cannotListFlows = false
 
     /// More elements in one buffer cost libnftables memory out of proportion (44,000 Services: 429 MB).
     static let batch = 1000
@@ -75,7 +78,7 @@ final class ProxyEngine: @unchecked Sendable {
         }
         trusted = true
         remedy = .none
-        // A failure is told and mended by `collect`, which follows.
+        // A failure is told and mended by whoever calls `tidy` afterwards.
         try? tidy()
     }
 
@@ -126,9 +129,7 @@ final class ProxyEngine: @unchecked Sendable {
         return count
     }
 
-    var hasGarbage: Bool { table.hasGarbage }
-
-    /// Deletes what nothing can want any more, and what could not be tidied before. To be repeated when it throws.
+    /// Deletes what nothing can want any more. To be repeated when it throws.
     func collect() throws {
         guard trusted else { return }
         do {
@@ -138,7 +139,6 @@ final class ProxyEngine: @unchecked Sendable {
             if remedy == .none { remedy = .repair }
             throw error
         }
-        try tidy()
     }
 
     func teardown() throws {
@@ -205,8 +205,10 @@ final class ProxyEngine: @unchecked Sendable {
         for check in plan.staleUDP { untidyFlows[check.frontend] = check.after(untidyFlows[check.frontend]) }
     }
 
-    /// Ends what new flows are right without: clients and flows that are with departed backends.
-    private func tidy() throws {
+    /// Ends what new flows are right without: clients and flows that are with departed backends. To be repeated when it
+    /// throws.
+    func tidy() throws {
+        guard trusted else { return }
         var failure: (any Error)?
         if untidyAffinity {
             do {
@@ -276,7 +278,8 @@ final class ProxyEngine: @unchecked Sendable {
             ? checks.keys.map { FlowFilter(frontend: $0) }
             : Set(checks.keys.map(\.isV6)).map { FlowFilter(isV6: $0, protocolNumber: TransportProtocol.udp.rawValue) }
         for question in questions {
-            for entry in try flows.entries(question) {
+            guard let entries = try entries(question, of: flows) else { return }
+            for entry in entries {
                 let to = entry.original
                 let check =
                     checks[.address(to.destination, .udp, port: to.destinationPort)]
@@ -285,6 +288,26 @@ final class ProxyEngine: @unchecked Sendable {
                     try flows.delete(entry)
                 }
             }
+        }
+    }
+
+    /// nil when this kernel cannot list flows.
+    private func entries(_ question: FlowFilter, of flows: any FlowTable) throws(NetlinkError) -> [ConntrackEntry]? {
+        do throws(NetlinkError) {
+            let entries = try flows.entries(question)
+            if cannotListFlows { logger.notice("the kernel lists flows again") }
+            cannotListFlows = false
+            return entries
+        } catch {
+            // nfnetlink says EINVAL for a subsystem that it does not have and cannot load.
+            guard [.EINVAL, .EOPNOTSUPP].contains(error.errno) else { throw error }
+            if !cannotListFlows {
+                logger.error(
+                    "the kernel cannot list flows (nf_conntrack_netlink?); UDP clients stay with departed backends",
+                    metadata: ["error": "\(error)"])
+            }
+            cannotListFlows = true
+            return nil
         }
     }
 

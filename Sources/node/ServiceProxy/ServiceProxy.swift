@@ -127,12 +127,21 @@ public final class ServiceProxy: Sendable {
         guard await services.waitForSync(), await slices.waitForSync() else { return }
         let (leftOutDue, leftOut) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let (garbageDue, garbage) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let (untidyDue, untidy) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         await withDiscardingTaskGroup { group in
             group.addTask { [self] in
+                var fails = false
                 // A packet that read a mark before the change reads its endpoint within microseconds.
                 for await _ in garbageDue {
                     try? await Task.sleep(for: .milliseconds(20))
-                    await collect()
+                    await persist("delete what Services left behind", &fails) { try $0.collect() }
+                }
+            }
+            // On its own: flows that cannot be ended must not keep garbage in the kernel.
+            group.addTask { [self] in
+                var fails = false
+                for await _ in untidyDue {
+                    await persist("end what is with departed backends", &fails) { try $0.tidy() }
                 }
             }
             group.addTask { [self] in
@@ -150,9 +159,11 @@ public final class ServiceProxy: Sendable {
             for await _ in signals {
                 await step()
                 garbage.yield()
+                untidy.yield()
                 if state.withLock({ !$0.leftOut.isEmpty }) { leftOut.yield() }
             }
             garbage.finish()
+            untidy.finish()
             leftOut.finish()
         }
     }
@@ -193,22 +204,36 @@ public final class ServiceProxy: Sendable {
         signal.yield()
     }
 
-    /// Tidies up after a step, for as long as it takes.
-    private func collect() async {
+    /// Work after a step, for as long as it takes. Its first failure and its recovery are told, not each try.
+    private func persist(
+        _ what: String, _ fails: inout Bool, _ work: @escaping @Sendable (ProxyEngine) throws -> Void
+    ) async {
         var delay = Duration.milliseconds(200)
         while !Task.isCancelled {
-            let done = await attempt("tidy up after a change of Services") { [self] in
-                do {
-                    try engine.collect()
-                } catch {
-                    if engine.needsAll {
-                        state.withLock { $0.distrust = true }
-                        signal.yield()
+            do {
+                let isTrusted = try await worker.run { [self] in
+                    // The step that reads the kernel anew is followed by this again.
+                    guard !engine.needsAll else { return false }
+                    defer {
+                        if engine.needsAll {
+                            state.withLock { $0.distrust = true }
+                            signal.yield()
+                        }
                     }
-                    throw error
+                    try work(engine)
+                    return true
                 }
+                if isTrusted, fails {
+                    fails = false
+                    logger.notice("can \(what) again")
+                }
+                return
+            } catch {
+                logger.log(
+                    level: fails ? .debug : .error, "cannot \(what); trying again, ever more rarely",
+                    metadata: ["error": "\(error)"])
+                fails = true
             }
-            if done { return }
             try? await Task.sleep(for: delay)
             delay = min(delay * 2, .seconds(30))
         }

@@ -169,10 +169,27 @@ private struct NoNode: NodeBackend {
             #expect(runtime.calls == calls)
             #expect(await Self.get(client, .pods, "web", "default") == before)
 
+            again.cancel()
+            await again.value
+
+            // Nor one while the pod network cannot be read, although readiness is asked for at the pod's address.
+            network.state.withLock { ($0.failures, $0.isRecovered) = (.max, false) }
+            let third = try kubelet()
+            let blind = Task { await third.run() }
+            try await until { await third.pods().count == 1 }
+            try await Task.sleep(for: .milliseconds(300))
+            #expect(!network.isRecovered)
+            #expect(await Self.get(client, .pods, "web", "default") == before)
+            network.state.withLock { $0.failures = 0 }
+            try await until { network.isRecovered }
+            #expect(network.state.withLock { $0.refused } == 0)
+            #expect(runtime.calls == calls)
+            #expect(await Self.get(client, .pods, "web", "default") == before)
+
             // A deletion: endpoints first, then the stop, then nothing is left.
             try await client.delete(.pods, ObjectKey(namespace: "default", name: "web"), DeleteOptions([:]))
             try await until { await Self.get(client, .pods, "web", "default") == nil }
-            try await until { await second.pods().isEmpty }
+            try await until { await third.pods().isEmpty }
             #expect(drained.withLock { $0 } == 1)
             #expect(runtime.calls.suffix(2) == ["stop app", "remove"])
             #expect(!Files.exists("\(folder)/data/pods/\(uid)"))
@@ -185,8 +202,8 @@ private struct NoNode: NodeBackend {
                 "\(reasons)")
             let started = try #require(events.first { $0.text("reason") == "Started" })
             #expect(started.child("involvedObject").text("fieldPath") == "spec.containers{app}")
-            again.cancel()
-            await again.value
+            blind.cancel()
+            await blind.value
         }
     }
 

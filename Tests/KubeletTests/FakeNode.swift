@@ -149,11 +149,11 @@ final class FakeNetwork: PodNetworking {
     func prepareNode() async throws {}
     func attach(podUID: String, pid: Int32) async throws -> PodAddresses {
         let given: PodAddresses? = state.withLock { state in
-            if let known = state.pods[podUID] { return known }
             guard state.isRecovered else {
                 state.refused += 1
                 return nil
             }
+            if let known = state.pods[podUID] { return known }
             let count = state.pods.count
             let fresh = PodAddresses(ips: [.v4(0x0a2a_0002 + UInt32(count))], hostInterface: "nd\(count)")
             state.pods[podUID] = fresh
@@ -171,7 +171,10 @@ final class FakeNetwork: PodNetworking {
         }
         if failed { throw PodNetworkError.config("the kernel cannot be asked now") }
     }
-    func addresses(of podUID: String) -> PodAddresses? { state.withLock { $0.pods[podUID] } }
+    var isRecovered: Bool { state.withLock { $0.isRecovered } }
+    func addresses(of podUID: String) -> PodAddresses? {
+        state.withLock { $0.isRecovered ? $0.pods[podUID] : nil }
+    }
     func teardown() async throws {}
 }
 

@@ -22,7 +22,7 @@ import Testing
         ],
     ]
 
-    private func found(_ addresses: [String], image: String = "") -> RecoveredPod {
+    private func found(_ addresses: [String]?, image: String = "") -> RecoveredPod {
         RecoveredPod(
             addresses: addresses,
             containers: [
@@ -54,6 +54,57 @@ import Testing
         world.send(.adopt(found(["10.42.0.9"])))
         #expect(world.status.text("podIP") == "10.42.0.9")
         #expect(!world.log.contains(.attachNetwork))
+    }
+
+    @Test func aKernelThatWasNotReadTakesNoAddressBack() throws {
+        var world = try World(Self.two)
+        world.machine.restore(Self.published)
+        world.send(.adopt(found(nil)))
+        #expect(world.status.text("podIP") == "10.42.0.66")
+        #expect(world.condition("Ready") != nil)
+        #expect(!world.log.contains(.attachNetwork))
+        #expect(world.log.contains(.resolveImage(container: "other")))
+        var linked = world
+        linked.send(.networkFound(["10.42.0.66"]))
+        #expect(linked.status.text("podIP") == "10.42.0.66")
+        #expect(!linked.log.contains(.attachNetwork))
+        world.send(.networkFound([]))
+        #expect(world.status["podIP"] == nil)
+        #expect(world.log.contains(.attachNetwork))
+        world.settle()
+        #expect(world.status.text("podIP") == "10.42.0.7")
+        #expect(world.stops.isEmpty)
+    }
+
+    @Test func aDeletionDrainsAlsoWhileTheKernelIsNotRead() throws {
+        var world = try World(PodMachineTests.plain)
+        world.machine.restore(Self.published)
+        world.send(.adopt(found(nil)))
+        var plan = world.machine.plan
+        plan.deletionGrace = .seconds(5)
+        world.send(.desired(plan))
+        #expect(world.log.contains(.drainEndpoints(limit: PodMachine.drainLimit)))
+        #expect(world.stops.isEmpty)
+        world.send(.drained)
+        #expect(world.stops == ["app"])
+        // What was read too late is nobody's any more.
+        world.send(.networkFound([]))
+        #expect(!world.log.contains(.attachNetwork))
+    }
+
+    /// Containers begin after the network: without one, and without an address, there is nothing to keep.
+    @Test func withoutAnAddressToKeepTheNetworkIsMade() throws {
+        var world = try World(Self.two)
+        world.send(.adopt(found(nil)))
+        #expect(world.status["podIP"] == nil)
+        #expect(world.log.contains(.attachNetwork))
+        #expect(!world.log.contains(.resolveImage(container: "other")))
+
+        var bare = try World(Self.two)
+        bare.machine.restore(Self.published)
+        bare.send(.adopt(RecoveredPod(addresses: nil, containers: [])))
+        #expect(bare.status["podIP"] == nil)
+        #expect(bare.log.contains(.attachNetwork))
     }
 
     @Test func anAddressIsGoneWithItsSandbox() throws {

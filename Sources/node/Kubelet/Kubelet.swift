@@ -170,7 +170,8 @@ public actor Kubelet {
             try await network.recover(live: livePods)
             networkRecovered = true
         } catch {
-            // Tried again by prepareNetwork; until then attaching a pod is refused and tried again with a back-off.
+            // Tried again by prepareNetwork; until then attaching a pod is refused and tried again with a back-off, and
+            // pods that are found keep the addresses that the API shows.
             logger.error("pod network is not ready", metadata: ["error": "\(error)"])
             await agent?.setProblem("container runtime network not ready: \(error)")
         }
@@ -186,6 +187,7 @@ public actor Kubelet {
                 // Before this the network gives out no address: a live pod may have it.
                 if !networkRecovered { try await network.recover(live: livePods) }
                 networkRecovered = true
+                for worker in workers.values { await worker.networkRecovered() }
                 await agent?.setProblem(nil)
                 return
             } catch {

@@ -155,6 +155,8 @@ public final class PodNetwork: PodNetworking {
         }
     }
 
+    public var isRecovered: Bool { state.withLock { $0.isRecovered } }
+
     public func addresses(of podUID: String) -> PodAddresses? { state.withLock { $0.attached[podUID] } }
 
     /// Waits until every deletion begun so far is done: for an orderly stop, and for tests.

@@ -74,6 +74,8 @@ public protocol PodNetworking: Sendable {
     /// To be called after `prepareNode` and before the first `attach`, and again when it failed; pods attached or
     /// detached since `live` was made are known without it.
     func recover(live: [LivePod]) async throws
+    /// Whether `recover` has read what the kernel has; until then `addresses(of:)` knows nothing of live pods.
+    var isRecovered: Bool { get }
     /// The addresses of an attached pod; nil when it is not attached.
     func addresses(of podUID: String) -> PodAddresses?
     /// Removes everything noded put into this network namespace: links, addresses, routes, nft table; and puts back the

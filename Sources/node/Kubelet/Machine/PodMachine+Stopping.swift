@@ -115,6 +115,7 @@ extension PodMachine {
         trouble = nil
         sandboxExists = false
         networkReady = false
+        networkUnread = false
         deadline = nil
         switch outcome {
         case .complete: stage = .completed
@@ -130,6 +131,7 @@ extension PodMachine {
 
     mutating func loseSandbox(_ why: String, _ now: Moment) {
         guard sandboxExists else { return }
+        networkUnread = false
         for index in slots.indices where slots[index].running != nil {
             let running = slots[index].running!
             stopProbes(index, running)

@@ -52,6 +52,8 @@ public struct PodMachine: Sendable {
     var sandboxAttempt = 0
     var sandboxExists = false
     var networkReady = false
+    /// Adopted before the kernel could be asked: the addresses are those that the API shows, until `networkFound`.
+    var networkUnread = false
     /// Every init container has done its part in this sandbox.
     var initialized = false
     var objectGone = false
@@ -113,6 +115,7 @@ public struct PodMachine: Sendable {
         case .vanished: vanish(now)
         case .volumesReady, .volumesFailed, .sandboxReady, .sandboxFailed, .networkReady, .networkFailed:
             prepared(event, now)
+        case .networkFound(let found): networkFound(found)
         case .sandboxLost(let why): loseSandbox(why, now)
         case .imageReady, .imageFailed, .started, .startFailed: containerProgress(event, now)
         case .hookFinished(let container, let id, let kind, let failure):
@@ -179,8 +182,15 @@ public struct PodMachine: Sendable {
         initialized = found.containers.contains { item in
             slots.contains { $0.plan.role == .app && $0.plan.name == item.name }
         }
-        // The kernel's word, not the API's: without a link the pod has no address, whatever was published of it.
-        addresses = found.addresses
+        if let known = found.addresses {
+            // The kernel's word, not the API's: without a link there is no address, whatever was published of it.
+            addresses = known
+        } else {
+            // Links and routes outlive noded, and containers begin after them: taking the address back because of a
+            // question that failed would take a pod that works out of its Services.
+            networkUnread = !plan.hostNetwork && !addresses.isEmpty && !found.containers.isEmpty
+            if !networkUnread { addresses = [] }
+        }
         networkReady = plan.hostNetwork || !addresses.isEmpty
         armActiveDeadline(now)
         stage = networkReady ? .active : .preparing(.network)
@@ -194,6 +204,21 @@ public struct PodMachine: Sendable {
             advance(now)
         }
         resizeWhereNeeded()
+    }
+
+    private mutating func networkFound(_ found: [String]) {
+        guard networkUnread else { return }
+        networkUnread = false
+        switch stage {
+        case .active:
+            addresses = found
+            guard found.isEmpty else { return }
+            networkReady = false
+            stage = .preparing(.network)
+            actions.append(.attachNetwork)
+        case .draining: addresses = found
+        default: break
+        }
     }
 
     /// An image that was changed after the container's start, and before noded could act on it.

@@ -106,6 +106,8 @@ public enum PodEvent: Sendable, Hashable {
     case sandboxFailed(String)
     case networkReady([String])
     case networkFailed(String)
+    /// What the kernel has of a pod that was adopted before it could be asked; empty: no link.
+    case networkFound([String])
     /// The supervisor died, and every container with it.
     case sandboxLost(String)
     case imageReady(container: String, imageID: String, found: String)
@@ -154,10 +156,11 @@ public enum PodAction: Sendable, Hashable {
 
 /// What was found of a pod after noded's restart.
 public struct RecoveredPod: Sendable, Hashable {
-    public var addresses: [String]
+    /// Empty: the pod has no link. nil: the kernel could not be asked yet, `networkFound` follows.
+    public var addresses: [String]?
     public var containers: [RecoveredContainer]
 
-    public init(addresses: [String], containers: [RecoveredContainer]) {
+    public init(addresses: [String]?, containers: [RecoveredContainer]) {
         self.addresses = addresses
         self.containers = containers
     }

@@ -83,6 +83,19 @@ actor PodWorker {
         }
     }
 
+    /// The kernel was read at last: whether a pod that was adopted before has the addresses that the API shows.
+    func networkRecovered() {
+        guard machine.networkUnread, let found = linkAddresses else { return }
+        addresses = found
+        deliver(.networkFound(found))
+    }
+
+    /// nil while the kernel was not read.
+    private var linkAddresses: [String]? {
+        guard node.network.isRecovered else { return nil }
+        return (node.network.addresses(of: uid)?.ips ?? []).map(\.description)
+    }
+
     func exited(_ id: String, _ status: ExitStatus) async {
         guard let slot = machine.slots.first(where: { $0.running?.id == id }) else {
             // It ended before its start, or its adoption, was heard of: see `catchUp`.
@@ -185,7 +198,12 @@ actor PodWorker {
                 let actions = machine.handle(event, at: .now)
                 for action in actions { perform(action, &group) }
                 switch event {
-                case .started, .adopt: await catchUp()
+                case .started: await catchUp()
+                case .adopt:
+                    addresses = machine.addresses
+                    // It may have been read since this pod was looked at, when its machine could not take the news.
+                    networkRecovered()
+                    await catchUp()
                 default: break
                 }
                 markDirty.yield()
@@ -228,7 +246,6 @@ actor PodWorker {
     }
 
     private func recovered(_ sandbox: SandboxStatus) async -> RecoveredPod {
-        addresses = (node.network.addresses(of: uid)?.ips ?? []).map(\.description)
         var whole: [Containers.ContainerStatus] = []
         for item in sandbox.containers {
             // noded went away while it was being set up: its first instruction never ran.
@@ -247,7 +264,7 @@ actor PodWorker {
             items.max { $0.attempt < $1.attempt }
         }
         return RecoveredPod(
-            addresses: addresses,
+            addresses: linkAddresses,
             containers: latest.compactMap { item in
                 switch item.state {
                 case .created: nil

@@ -236,10 +236,13 @@ public struct ExecConfig: Sendable {
     public var user: ContainerUser?
     /// nil: the container's working directory.
     public var workingDirectory: String?
+    /// For who asks again and again: not asked for while an earlier command in this container that nobody waits for any
+    /// more has neither started nor failed.
+    public var waitsForAbandoned: Bool
 
     public init(
         arguments: [String], environment: [(String, String)] = [], terminal: Bool = false, stdin: Bool = false,
-        user: ContainerUser? = nil, workingDirectory: String? = nil
+        user: ContainerUser? = nil, workingDirectory: String? = nil, waitsForAbandoned: Bool = false
     ) {
         self.arguments = arguments
         self.environment = environment
@@ -247,5 +250,6 @@ public struct ExecConfig: Sendable {
         self.stdin = stdin
         self.user = user
         self.workingDirectory = workingDirectory
+        self.waitsForAbandoned = waitsForAbandoned
     }
 }

@@ -26,12 +26,13 @@ enum Sessions {
             (plan.uid, plan.gid, plan.groups) = (user.uid, user.gid, user.supplementalGroups)
         }
         plan.terminal = config.terminal
-        if config.terminal { return try await execWithTerminal(connection, plan) }
+        let request = (container: id, waits: config.waitsForAbandoned)
+        if config.terminal { return try await execWithTerminal(connection, plan, request) }
         let input = try FileDescriptor.pipe().shared()
         let output = try FileDescriptor.pipe().shared()
         let error = try FileDescriptor.pipe().shared()
         let command = try await connection.request(
-            .exec, plan.fields, descriptors: [input.reading, output.writing, error.writing]
+            .exec, plan.fields, descriptors: [input.reading, output.writing, error.writing], command: request
         ).id
         let stdin = Input(config.stdin ? input.writing : nil)
         let end = end(of: command, connection)
@@ -44,9 +45,9 @@ enum Sessions {
     }
 
     private static func execWithTerminal(
-        _ connection: SupervisorConnection, _ plan: ExecPlan
+        _ connection: SupervisorConnection, _ plan: ExecPlan, _ request: (container: String, waits: Bool)
     ) async throws -> ExecSession {
-        let (command, answer) = try await connection.request(.exec, plan.fields)
+        let (command, answer) = try await connection.request(.exec, plan.fields, command: request)
         guard let master = answer.descriptors.first else {
             throw ContainersError.supervisor(uid: "", "it sent no terminal")
         }

@@ -6,6 +6,10 @@
 // A request has no time limit (docs/decisions/0011-patience.md): what a supervisor does is system calls on this
 // machine, and one that is late is slow or stopped, not dead. Its death breaks the line. Whoever does not want to wait
 // cancels its task: the answer then comes to nobody, and what was asked is done all the same.
+//
+// Commands are the exception, because probes ask for one every second. A cancelled one that is not sent yet is not
+// sent at all, and while a container has one that was sent, given up and not answered, its next probes wait here. So a
+// supervisor that is stopped for a day is not told to start a day's commands at once when it goes on.
 
 import Kernel
 import Logging
@@ -21,14 +25,26 @@ struct SupervisorAnswer: Sendable {
 }
 
 final class SupervisorConnection: Sendable {
+    private typealias Waiter = CheckedContinuation<SupervisorAnswer, any Error>
+
     private struct State {
         var nextID: UInt32 = 1
-        var waiting: [UInt32: CheckedContinuation<SupervisorAnswer, any Error>] = [:]
+        var waiting: [UInt32: Waiter] = [:]
         /// Commands that run: who waits for their end, or how they ended before anybody did.
         var commands: [UInt32: Command] = [:]
-        var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
+        var outgoing: [Message] = []
+        /// Commands that were sent and given up, and neither started nor refused so far: their containers.
+        var unanswered: [UInt32: String] = [:]
+        /// Commands that wait for those of their container, in order.
+        var held: [(container: String, message: Message)] = []
         var flushing = false
         var broken = false
+    }
+
+    private struct Message {
+        var id: UInt32
+        var bytes: [UInt8]
+        var descriptors: [SharedDescriptor]
     }
 
     private enum Command {
@@ -110,7 +126,7 @@ final class SupervisorConnection: Sendable {
             guard let waiter else {
                 // Nobody has its streams: it would wait for ever.
                 if kind == .execStarted { cancelCommand(id) }
-                return
+                return answered(id)
             }
             waiter.resume(returning: SupervisorAnswer(kind: kind, fields: fields, descriptors: descriptors))
         }
@@ -145,6 +161,8 @@ final class SupervisorConnection: Sendable {
                 state.waiting = [:]
                 state.commands = [:]
                 state.outgoing = []
+                state.unanswered = [:]
+                state.held = []
                 state.broken = true
             }
             return (state.waiting.values.map { $0 }, state.commands.values.map { $0 }, !state.broken)
@@ -160,8 +178,11 @@ final class SupervisorConnection: Sendable {
     /// Sends a request and waits for its answer. `failed` answers are thrown as `ContainersError`, CancellationError
     /// when the task is cancelled meanwhile. One that the supervisor would not take is refused before anything is sent:
     /// it would break the line, which every container of the pod needs.
+    /// - Parameter command: the container that it starts a command in, and whether it waits while an earlier one there
+    ///   that was given up is unanswered.
     func request(
-        _ kind: MessageKind, _ fields: FieldWriter = FieldWriter(), descriptors: [SharedDescriptor] = []
+        _ kind: MessageKind, _ fields: FieldWriter = FieldWriter(), descriptors: [SharedDescriptor] = [],
+        command: (container: String, waits: Bool)? = nil
     ) async throws -> (id: UInt32, answer: SupervisorAnswer) {
         let id = state.withLock { state in
             defer { state.nextID = state.nextID == .max ? 1 : state.nextID + 1 }
@@ -180,7 +201,12 @@ final class SupervisorConnection: Sendable {
                 let accepted = state.withLock { state in
                     guard !state.broken else { return false }
                     state.waiting[id] = continuation
-                    state.outgoing.append((message, descriptors))
+                    let message = Message(id: id, bytes: message, descriptors: descriptors)
+                    if let command, command.waits, state.unanswered.values.contains(command.container) {
+                        state.held.append((command.container, message))
+                    } else {
+                        state.outgoing.append(message)
+                    }
                     return true
                 }
                 guard accepted else {
@@ -189,17 +215,43 @@ final class SupervisorConnection: Sendable {
                 }
                 flush()
                 // Cancelled before there was somebody to tell.
-                if Task.isCancelled { abandon(id) }
+                if Task.isCancelled { abandon(id, command?.container) }
             }
         } onCancel: {
-            abandon(id)
+            abandon(id, command?.container)
         }
         if answer.kind == .failed { throw ContainersError(Failure(answer.fields), uid: uid) }
         return (id, answer)
     }
 
-    private func abandon(_ id: UInt32) {
-        state.withLock { $0.waiting.removeValue(forKey: id) }?.resume(throwing: CancellationError())
+    /// - Parameter container: of a command.
+    private func abandon(_ id: UInt32, _ container: String?) {
+        let waiter = state.withLock { state in
+            guard let waiter = state.waiting.removeValue(forKey: id) else { return nil as Waiter? }
+            guard let container else { return waiter }
+            if let index = state.held.firstIndex(where: { $0.message.id == id }) {
+                state.held.remove(at: index)
+            } else if let index = state.outgoing.dropFirst().firstIndex(where: { $0.id == id }) {
+                // Not the first: that one may be on its way, whole or in part.
+                state.outgoing.remove(at: index)
+            } else {
+                state.unanswered[id] = container
+            }
+            return waiter
+        }
+        waiter?.resume(throwing: CancellationError())
+    }
+
+    /// Sends what waited for a command that was given up.
+    private func answered(_ id: UInt32) {
+        state.withLock { state in
+            guard let container = state.unanswered.removeValue(forKey: id),
+                !state.unanswered.values.contains(container)
+            else { return }
+            state.outgoing += state.held.filter { $0.container == container }.map(\.message)
+            state.held.removeAll { $0.container == container }
+        }
+        flush()
     }
 
     /// A request about one container.
@@ -250,7 +302,7 @@ final class SupervisorConnection: Sendable {
         fields.put(Tag.number, UInt64(command))
         let message = fields.message(.cancelExec, id: 0)
         state.withLock { state in
-            if !state.broken { state.outgoing.append((message, [])) }
+            if !state.broken { state.outgoing.append(Message(id: 0, bytes: message, descriptors: [])) }
         }
         flush()
     }
@@ -263,7 +315,7 @@ final class SupervisorConnection: Sendable {
         }
         guard mine else { return }
         while true {
-            let next = state.withLock { state -> (bytes: [UInt8], descriptors: [SharedDescriptor])? in
+            let next = state.withLock { state -> Message? in
                 if state.outgoing.isEmpty { state.flushing = false }
                 return state.outgoing.first
             }
@@ -275,7 +327,8 @@ final class SupervisorConnection: Sendable {
                     if sent == next.bytes.count {
                         state.outgoing.removeFirst()
                     } else {
-                        state.outgoing[0] = (Array(next.bytes[sent...]), [])
+                        state.outgoing[0].bytes.removeFirst(sent)
+                        state.outgoing[0].descriptors = []
                     }
                 }
             } catch {

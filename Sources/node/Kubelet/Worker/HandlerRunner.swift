@@ -77,11 +77,11 @@ struct HandlerRunner: Sendable {
     private func exec(_ command: [String], _ id: String, _ timeout: Duration) async -> HandlerFailure? {
         let output = Output()
         let (runtime, podUID) = (runtime, podUID)
+        let config = ExecConfig(arguments: command, waitsForAbandoned: true)
         let (result, started) = await withTaskGroup(of: Step.self) { group in
             group.addTask {
                 do {
-                    return .started(
-                        try await runtime.exec(sandbox: podUID, container: id, ExecConfig(arguments: command)))
+                    return .started(try await runtime.exec(sandbox: podUID, container: id, config))
                 } catch {
                     return .over(.failed("\(error)"))
                 }

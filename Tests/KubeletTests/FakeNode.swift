@@ -22,6 +22,10 @@ final class FakeRuntime: ContainerRuntime {
         var afterStatus: (@Sendable () -> Void)?
         /// Containers do not end before this is taken away.
         var stopsHang = false
+        /// Neither are they removed.
+        var removalsHang = false
+        /// How often a removal still fails.
+        var removalFailures = 0
         var exec: (@Sendable () async throws -> ExecSession)?
     }
 
@@ -88,7 +92,16 @@ final class FakeRuntime: ContainerRuntime {
     }
 
     func removeContainer(sandbox uid: String, id: String) async throws {
-        state.withLock { $0.sandboxes[uid]?.containers.removeAll { $0.id == id } }
+        while state.withLock({ $0.removalsHang }) { try await Task.sleep(for: .milliseconds(5)) }
+        let failed = state.withLock { state in
+            guard state.removalFailures == 0 else {
+                state.removalFailures -= 1
+                return true
+            }
+            state.sandboxes[uid]?.containers.removeAll { $0.id == id }
+            return false
+        }
+        if failed { throw ContainersError.invalid("it still holds its mounts") }
     }
 
     func removeSandbox(_ uid: String) async throws {

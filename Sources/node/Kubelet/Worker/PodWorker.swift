@@ -34,6 +34,8 @@ actor PodWorker {
     private var images: [String: ResolvedImage] = [:]
     private var probes: Set<Probe> = []
     private var exits: [String: ExitStatus] = [:]
+    /// By container name: what is to be gone before another one of that name starts.
+    private var removals: [String: (ids: [String], task: Task<Void, any Error>)] = [:]
     private var published: JSON?
     private var forgotten = false
 
@@ -186,7 +188,8 @@ actor PodWorker {
     func run(adopting sandbox: SandboxStatus?, stale: Bool) async {
         if let sandbox {
             supervisorPID = sandbox.supervisorPID
-            deliver(.adopt(await recovered(sandbox)))
+            removeUnfinished(sandbox)
+            deliver(.adopt(recovered(sandbox)))
         } else {
             if stale || machine.slots.contains(where: { $0.attempt >= 0 }) { await clearRemains() }
             deliver(.begin)
@@ -211,6 +214,7 @@ actor PodWorker {
                 if forgotten { break }
             }
             group.cancelAll()
+            for removal in removals.values { removal.task.cancel() }
         }
         changed.end()
         if forgotten { await leaveNothing() }
@@ -245,21 +249,39 @@ actor PodWorker {
         }
     }
 
-    private func recovered(_ sandbox: SandboxStatus) async -> RecoveredPod {
-        var whole: [Containers.ContainerStatus] = []
-        for item in sandbox.containers {
-            // noded went away while it was being set up: its first instruction never ran.
-            if case .created = item.state {
-                do {
-                    try await node.runtime.removeContainer(sandbox: uid, id: item.id)
-                } catch {
-                    // Killed it is in any case: what still holds it in the kernel is not its program.
-                    logger.warning("cannot remove a container that was being started", metadata: ["error": "\(error)"])
-                }
-            } else {
-                whole.append(item)
-            }
+    /// noded went away while these were set up. What holds one of them up in the kernel may take long, or for ever:
+    /// the pod goes on meanwhile, only the next container of that name waits.
+    private func removeUnfinished(_ sandbox: SandboxStatus) {
+        let unfinished = sandbox.containers.filter { if case .created = $0.state { true } else { false } }
+        for (name, items) in Dictionary(grouping: unfinished, by: \.name) { remove(items.map(\.id), of: name) }
+    }
+
+    private func remove(_ ids: [String], of name: String) {
+        let task = Task {
+            for id in ids { try await node.runtime.removeContainer(sandbox: uid, id: id) }
         }
+        removals[name] = (ids, task)
+    }
+
+    /// - Throws: KubeletError when they cannot be removed; it has been begun again then, for the next start.
+    ///   CancellationError when the sandbox goes, and they with it, or noded.
+    private func finishRemoval(of name: String) async throws {
+        guard let removal = removals[name] else { return }
+        do {
+            try await removal.task.value
+            removals[name] = nil
+        } catch {
+            guard !removal.task.isCancelled else { throw CancellationError() }
+            remove(removal.ids, of: name)
+            throw KubeletError.container(
+                // No run was tried: RunContainerError would count as one.
+                reason: "CreateContainerError",
+                "the container that was being started when noded ended cannot be removed, which comes first: \(error)")
+        }
+    }
+
+    private func recovered(_ sandbox: SandboxStatus) -> RecoveredPod {
+        let whole = sandbox.containers.filter { if case .created = $0.state { false } else { true } }
         let latest = Dictionary(grouping: whole, by: \.name).values.compactMap { items in
             items.max { $0.attempt < $1.attempt }
         }
@@ -358,6 +380,9 @@ actor PodWorker {
     }
 
     private func teardown(volumes: Bool) async {
+        // They go with the sandbox.
+        for removal in removals.values { removal.task.cancel() }
+        removals = [:]
         do {
             await node.network.detach(podUID: uid)
             try await node.runtime.removeSandbox(uid)
@@ -502,6 +527,7 @@ actor PodWorker {
                 }
                 config.processNamespace = running
             }
+            do { try await finishRemoval(of: name) } catch is CancellationError { return }
             let before = machine.latest(name)?.id
             let status: Containers.ContainerStatus
             do {

@@ -14,18 +14,17 @@ struct PodResizer {
     /// - Parameters:
     ///   - changes: containers whose grant differs from the spec.
     ///   - granted: what a container has now.
-    ///   - done: gets the answer; what the node keeps for this resize is given back afterwards.
+    ///   - done: gets the answer, and what the node keeps for this resize: to be given back once the machine, not only
+    ///     its mailbox, has the answer.
     func resize(
         _ changes: [(id: String?, plan: ContainerPlan, from: JSON)], granted: (String) -> JSON?,
-        isolation: isolated (any Actor)? = #isolation, done: (PodEvent) -> Void
+        isolation: isolated (any Actor)? = #isolation, done: (PodEvent, NodeRoom.Reservation?) -> Void
     ) async {
         let spec = pod.child("spec")
         let (new, old) = (ContainerResources.pod(spec), ContainerResources.pod(Self.spec(spec, granted)))
         switch await node.room(uid, new) {
-        case .refused(let refusal): done(.resizeRefused(refusal))
-        case .reserved(let reservation):
-            done(await carryOut(changes, from: old, to: new))
-            await node.releaseRoom(reservation)
+        case .refused(let refusal): done(.resizeRefused(refusal), nil)
+        case .reserved(let reservation): done(await carryOut(changes, from: old, to: new), reservation)
         }
     }
 

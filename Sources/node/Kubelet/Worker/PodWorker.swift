@@ -38,6 +38,8 @@ actor PodWorker {
     private var removals: [String: (ids: [String], task: Task<Void, any Error>)] = [:]
     private var published: JSON?
     private var forgotten = false
+    /// Of a resize whose answer the machine has not got yet. There is no second one before.
+    private var reservation: NodeRoom.Reservation?
 
     private struct Probe: Hashable {
         var id: String
@@ -207,6 +209,7 @@ actor PodWorker {
                     // It may have been read since this pod was looked at, when its machine could not take the news.
                     networkRecovered()
                     await catchUp()
+                case .resized, .resizeRefused, .resizeFailed: await releaseRoom()
                 default: break
                 }
                 markDirty.yield()
@@ -216,8 +219,17 @@ actor PodWorker {
             group.cancelAll()
             for removal in removals.values { removal.task.cancel() }
         }
+        // An answer that nobody reads any more.
+        await releaseRoom()
         changed.end()
         if forgotten { await leaveNothing() }
+    }
+
+    /// What was granted is in `requests` by now, or the pod does not want it any more.
+    private func releaseRoom() async {
+        guard let kept = reservation else { return }
+        reservation = nil
+        await node.releaseRoom(kept)
     }
 
     /// Ends that were told before the machine knew of the container.
@@ -411,9 +423,12 @@ actor PodWorker {
     }
 
     private func resize() async {
-        // Once the machine has the answer, what was granted is in `requests`.
         await PodResizer(node: node, uid: uid, pod: pod).resize(
-            machine.resizes, granted: { machine.granted($0) }, done: { deliver($0) })
+            machine.resizes, granted: { machine.granted($0) },
+            done: { answer, kept in
+                reservation = kept
+                deliver(answer)
+            })
     }
 
     private func drainEndpoints(_ limit: Duration) async {

@@ -64,8 +64,8 @@ public struct KubeletConfig: Sendable {
 
     public func podDirectory(_ uid: String) -> String { "\(dataDirectory)/pods/\(uid)" }
 
-    public func podLogDirectory(namespace: String, name: String, uid: String) -> String {
-        "\(logRoot)/\(namespace)_\(name)_\(uid)"
+    func podLogs(namespace: String, name: String, uid: String) -> PodLogs {
+        PodLogs(directory: "\(logRoot)/\(namespace)_\(name)_\(uid)")
     }
 }
 

@@ -28,9 +28,9 @@ extension Kubelet {
         var options = options
         if options.previous { options.follow = false }
         let metadata = pod.child("metadata")
-        let directory = dependencies.config.podLogDirectory(
+        let logs = dependencies.config.podLogs(
             namespace: key.namespace, name: key.name, uid: metadata.text("uid") ?? "")
-        let reader = LogReader(directory: "\(directory)/\(name)", options: options, pod: worker.changes) { attempt in
+        let reader = LogReader(directory: logs.directory(of: name), options: options, pod: worker.changes) { attempt in
             guard let facts = await worker.facts(name) else { return .over }
             if facts.attempt > attempt { return .next(attempt: attempt + 1) }
             return facts.running || facts.willRun ? .more : .over

@@ -41,10 +41,10 @@ struct ContainerPlanner: Sendable {
         var mounts = try mounts(variables)
         mounts += try await files(
             directory: directory, terminationMessage: message, taken: Set(mounts.map(\.destination)))
-        let logRoot = node.config.podLogDirectory(
+        let logs = node.config.podLogs(
             namespace: metadata.text("namespace") ?? "", name: metadata.text("name") ?? "",
-            uid: metadata.text("uid") ?? "")
-        let logs = "\(logRoot)/\(name)"
+            uid: metadata.text("uid") ?? ""
+        ).directory(of: name)
         try await BlockingPool.shared.run { try Files.makeDirectory(logs, mode: 0o755) }
         return ContainerConfig(
             id: Hex.encode(Random.bytes(32)), name: name, attempt: attempt, rootLayers: image.rootLayers,

@@ -52,7 +52,7 @@ struct SandboxPlanner {
                     cpuRequest: total.cpuRequest, cpuLimit: total.cpuLimit, memoryLimit: total.memoryLimit,
                     oomGroup: false)
             }(),
-            logDirectory: node.config.podLogDirectory(namespace: namespace, name: name, uid: uid),
+            logDirectory: node.config.podLogs(namespace: namespace, name: name, uid: uid).directory,
             annotations: ["noded.dev/grace": String(spec.integer("terminationGracePeriodSeconds") ?? 30)])
     }
 }

@@ -20,6 +20,8 @@ struct World {
     var refusal: ResizeRefusal?
     /// Containers whose image is missing.
     var missing: Set<String> = []
+    /// Containers that cannot be started, and why.
+    var broken: [String: (reason: String, message: String)] = [:]
 
     init(_ yaml: String) throws {
         let pod = try #require(try YAML.parse(Array(yaml.utf8)).first)
@@ -68,6 +70,10 @@ struct World {
             case .resolveImage(let name):
                 send(.imageReady(container: name, imageID: "sha256:1", found: "Container image already present"))
             case .start(let name, _):
+                if let (reason, message) = broken[name] {
+                    send(.startFailed(container: name, reason: reason, message: message))
+                    continue
+                }
                 nextID += 1
                 send(.started(container: name, id: "c\(nextID)", at: now.wall))
             case .teardown: send(.tornDown)

@@ -165,44 +165,44 @@ import Testing
 
     @Test func configErrorsWaitAndCreateNothing() throws {
         var world = try World(Self.plain)
-        world.send(.begin)
-        while let action = world.open.first, action != .start(container: "app", attempt: 0) {
-            world.open.removeFirst()
-            switch action {
-            case .mountVolumes: world.send(.volumesReady)
-            case .createSandbox: world.send(.sandboxReady)
-            case .attachNetwork: world.send(.networkReady(["10.42.0.7"]))
-            case .resolveImage: world.send(.imageReady(container: "app", imageID: "x", found: ""))
-            default: break
-            }
-        }
-        world.open = []
-        world.send(
-            .startFailed(container: "app", reason: "CreateContainerConfigError", message: "secret \"db\" not found"))
+        world.broken["app"] = ("CreateContainerConfigError", "secret \"db\" not found")
+        world.begin()
         #expect(world.state("app") == "waiting CreateContainerConfigError")
         #expect(world.container("app").child("state").child("waiting").text("message") == "secret \"db\" not found")
         #expect(world.container("app").integer("restartCount") == 0)
+        world.broken = [:]
         world.pass(.seconds(1))
         #expect(world.state("app") == "running")
     }
 
+    @Test func aStartThatIsTriedAgainSaysItsNewsOnce() throws {
+        var world = try World(Self.plain)
+        world.broken["app"] = ("CreateContainerConfigError", "secret \"db\" not found")
+        world.begin()
+        world.pass(.seconds(60))
+        #expect(world.starts.count > 3)
+        #expect(world.reports("Pulled").count == 1)
+        #expect(world.reports("Failed") == ["Error: secret \"db\" not found"])
+        // An image that went and came back is news.
+        world.missing = ["app"]
+        world.pass(.seconds(20))
+        world.missing = []
+        world.pass(.seconds(60))
+        #expect(world.reports("Pulled").count == 2)
+        world.broken = [:]
+        world.pass(.seconds(20))
+        #expect(world.state("app") == "running")
+        #expect(world.reports("Pulled").count == 2)
+        // So is the next start.
+        world.exit("app", 1)
+        #expect(world.state("app") == "running")
+        #expect(world.reports("Pulled").count == 3)
+    }
+
     @Test func aProgramThatCannotRunCountsAsARun() throws {
         var world = try World(header + "spec: {restartPolicy: Never, containers: [{name: app, image: w}]}")
-        world.send(.begin)
-        while let action = world.open.first {
-            world.open.removeFirst()
-            switch action {
-            case .mountVolumes: world.send(.volumesReady)
-            case .createSandbox: world.send(.sandboxReady)
-            case .attachNetwork: world.send(.networkReady(["10.42.0.7"]))
-            case .resolveImage: world.send(.imageReady(container: "app", imageID: "x", found: ""))
-            case .start:
-                world.send(
-                    .startFailed(container: "app", reason: "RunContainerError", message: "exec: \"x\": not found"))
-            case .teardown: world.send(.tornDown)
-            default: break
-            }
-        }
+        world.broken["app"] = ("RunContainerError", "exec: \"x\": not found")
+        world.begin()
         #expect(world.phase == "Failed")
         let end = world.container("app").child("state").child("terminated")
         #expect(end.integer("exitCode") == 128)

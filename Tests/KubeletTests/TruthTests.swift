@@ -61,7 +61,7 @@ import Testing
         world.machine.restore(Self.published)
         world.send(.adopt(found(nil)))
         #expect(world.status.text("podIP") == "10.42.0.66")
-        #expect(world.condition("Ready") != nil)
+        #expect(world.condition("PodReadyToStartContainers") == "True")
         #expect(!world.log.contains(.attachNetwork))
         #expect(world.log.contains(.resolveImage(container: "other")))
         var linked = world

@@ -56,6 +56,8 @@ struct ContainerSlot: Sendable {
     var previous: Termination?
     var containerID = ""
     var imageID = ""
+    /// What was reported of the image for the start that is being tried; nil once that start is over.
+    var imageReport: String?
     var backoff = Backoff()
     /// Uptime before which it must not be started; nil when there is no back-off.
     var notBefore: Duration?

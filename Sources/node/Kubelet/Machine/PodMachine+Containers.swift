@@ -56,7 +56,9 @@ extension PodMachine {
                 return
             }
             slots[index].phase = .starting
-            report(false, "Pulled", found, name)
+            // Each try of a start looks for the image again; there is news only at the first.
+            if slots[index].imageReport != found { report(false, "Pulled", found, name) }
+            slots[index].imageReport = found
             actions.append(.start(container: name, attempt: slots[index].attempt + 1))
         case .imageFailed(let name, let reason, let message):
             guard let index = index(name), case .resolving = slots[index].phase else { return }
@@ -75,6 +77,7 @@ extension PodMachine {
         let name = slots[index].plan.name
         let image = slots[index].plan.image
         slots[index].phase = .waiting
+        slots[index].imageReport = nil
         guard case .active = stage else { return }
         if slots[index].wait?.reason == "ErrImagePull" || slots[index].wait?.reason == "ImagePullBackOff" {
             report(false, "BackOff", "Back-off pulling image \"\(image)\": \(message)", name)
@@ -102,6 +105,7 @@ extension PodMachine {
         if let end = slots[index].current { slots[index].previous = end }
         slots[index].current = nil
         slots[index].wait = nil
+        slots[index].imageReport = nil
         slots[index].retryDelay = .zero
         slots[index].replaced = false
         slots[index].restartsForResize = false
@@ -159,6 +163,7 @@ extension PodMachine {
         }
         // The container existed for a moment: Kubernetes counts it as a run that ended with 128.
         slots[index].attempt += 1
+        slots[index].imageReport = nil
         let end = Termination(
             exitCode: 128, reason: "StartError", message: message, startedAt: now.wall, finishedAt: now.wall)
         slots[index].phase = .running(.init(id: "", startedAt: now.wall, since: now.uptime))

@@ -100,11 +100,13 @@ private func open(_ type: __socket_type, _ address: IPAddress, seconds: Int) -> 
 }
 
 /// What a TCP server at `address` says, or the error in words.
-func askTCP(from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, seconds: Int = 2) throws -> String {
+func askTCP(
+    from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, sourcePort: UInt16 = 0, seconds: Int = 2
+) throws -> String {
     try NetworkNamespace.runBlocking(fd: namespace) {
         let fd = open(SOCK_STREAM, address, seconds: seconds)
         defer { close(fd) }
-        guard withSocketAddress(address, port, { connect(fd, $0, $1) }) == 0 else { return "\(Errno.current)" }
+        guard connect(fd, from: sourcePort, to: address, port) else { return "\(Errno.current)" }
         return receive(fd)
     }
 }
@@ -116,12 +118,22 @@ func askUDP(
     try NetworkNamespace.runBlocking(fd: namespace) {
         let fd = open(SOCK_DGRAM, address, seconds: seconds)
         defer { close(fd) }
-        let any: IPAddress = address.isV6 ? .v6(hi: 0, lo: 0) : .v4(0)
-        guard withSocketAddress(any, sourcePort, { bind(fd, $0, $1) }) == 0,
-            withSocketAddress(address, port, { connect(fd, $0, $1) }) == 0, send(fd, "?", 1, 0) == 1
-        else { return "\(Errno.current)" }
+        guard connect(fd, from: sourcePort, to: address, port), send(fd, "?", 1, 0) == 1 else {
+            return "\(Errno.current)"
+        }
         return receive(fd)
     }
+}
+
+/// - Parameter sourcePort: 0: any.
+private func connect(_ fd: Int32, from sourcePort: UInt16, to address: IPAddress, _ port: UInt16) -> Bool {
+    if sourcePort != 0 {
+        let any: IPAddress = address.isV6 ? .v6(hi: 0, lo: 0) : .v4(0)
+        var on: Int32 = 1
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        guard withSocketAddress(any, sourcePort, { bind(fd, $0, $1) }) == 0 else { return false }
+    }
+    return withSocketAddress(address, port, { Glibc.connect(fd, $0, $1) }) == 0
 }
 
 private func receive(_ fd: Int32) -> String {

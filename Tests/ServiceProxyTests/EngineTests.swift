@@ -48,8 +48,8 @@ private final class FakeFlows: FlowTable {
 @Suite(.serialized) struct EngineTests {
     private func engine(_ node: TestNode, _ flows: FakeFlows = FakeFlows()) -> ProxyEngine {
         ProxyEngine(
-            ruleset: ProxyRules.ruleset(ranges: [CIDR("10.43.0.0/16")!], own: []), namespace: node.namespace,
-            logger: Logger(label: "test"), openFlows: { flows })
+            ranges: [CIDR("10.43.0.0/16")!], own: [], namespace: node.namespace, logger: Logger(label: "test"),
+            openFlows: { flows })
     }
 
     private func web(_ number: Int, _ pods: [String], _ more: [String: JSON] = [:]) -> ProxyService {
@@ -160,7 +160,7 @@ private final class FakeFlows: FlowTable {
         let others = [entry("10.42.0.2"), entry("192.0.2.1", to: "192.0.2.1")]
         flows.state.withLock { state in
             state.entries = [entry("10.42.0.1")] + others
-            state.failures = 2
+            (state.failures, state.questions) = (2, [])
         }
         try engine.apply(["dns": dns(["10.42.0.2"])])
         #expect(throws: NetlinkError.self) { try engine.tidy() }

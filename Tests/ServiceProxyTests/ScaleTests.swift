@@ -15,9 +15,9 @@ private let services = getenv("NODED_SCALE").flatMap { Int(String(cString: $0)) 
     @Test(.enabled(if: services > 0, "set NODED_SCALE to a number of Services"))
     func oneChangeCostsTheSameWhateverTheNumberOfServices() throws {
         let namespace = try NetworkNamespace.create()
-        let ruleset = ProxyRules.ruleset(ranges: [CIDR("10.43.0.0/16")!], own: [])
         func made() -> ProxyEngine {
-            ProxyEngine(ruleset: ruleset, namespace: namespace, logger: Logger(label: "test"))
+            ProxyEngine(
+                ranges: [CIDR("10.43.0.0/16")!], own: [], namespace: namespace, logger: Logger(label: "test"))
         }
         func spec(_ index: Int, _ endpoints: Int, shift: Int = 0) -> ProxyService {
             let pods = (0..<endpoints).map { TestEndpoint(address: "10.42.\((index + shift) % 250).\($0 + 1)") }

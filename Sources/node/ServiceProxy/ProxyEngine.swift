@@ -7,9 +7,8 @@
 //                that nft refuses by itself is left out, named, and tried again later
 //   refused  ->  the table is made anew, by halves as well; nothing of the old one goes before something new is there
 //
-// Flows and remembered clients are tidied after a commit; what fails there stays noted until `tidy` succeeds. A kernel
-// that cannot list flows (nf_conntrack_netlink is not there) is not asked for the same ones again: they expire by
-// themselves, 30 s to 2 min after their last packet, and the next change asks anew.
+// Flows (StaleFlows) and remembered clients are tidied after a commit; what fails there stays noted until `tidy`
+// succeeds.
 
 import Kernel
 import Logging
@@ -24,9 +23,7 @@ final class ProxyEngine: @unchecked Sendable {
     private let ruleset: NftRuleset
     private let namespace: SharedDescriptor?
     private let logger: Logger
-    private let openFlows: @Sendable () throws -> any FlowTable
     private var nft: NftContext?
-    private var flows: (any FlowTable)?
     private var table = ProxyTable(contents: [:])
     private var trusted = false
     private var remedy = Remedy.none
@@ -36,24 +33,23 @@ final class ProxyEngine: @unchecked Sendable {
     /// Services that nft refuses, and why. They have what they had before, or nothing.
     private(set) var leftOut: [String: String] = [:]
     private var untidyAffinity = false
-    private var untidyFlows: [Frontend: UDPCheck] = [:]
-    private var cannotListFlows = false
+    private var staleFlows: StaleFlows
 
     /// More elements in one buffer cost libnftables memory out of proportion (44,000 Services: 429 MB).
     static let batch = 1000
     /// When more Services than these are refused, it is not they who are wrong.
     static let maximumRefusals = 32
-    /// The kernel looks through all flows for each question: with more checks than these one question brings all.
-    static let maximumQuestions = 8
-
+    /// - Parameters:
+    ///   - ranges: the Service ranges. - own: addresses in them that this node answers itself (cluster DNS).
+    ///   - openFlows: called in `namespace`, once.
     init(
-        ruleset: NftRuleset, namespace: SharedDescriptor?, logger: Logger,
+        ranges: [CIDR], own: [IPAddress], namespace: SharedDescriptor?, logger: Logger,
         openFlows: @escaping @Sendable () throws -> any FlowTable = { try ConntrackSocket() }
     ) {
-        self.ruleset = ruleset
+        ruleset = ProxyRules.ruleset(ranges: ranges, own: own)
         self.namespace = namespace
         self.logger = logger
-        self.openFlows = openFlows
+        staleFlows = StaleFlows(ranges: ranges, logger: logger) { try Self.inside(namespace, openFlows) }
     }
 
     /// The kernel no longer has what we think: somebody else changed it.
@@ -78,6 +74,7 @@ final class ProxyEngine: @unchecked Sendable {
         }
         trusted = true
         remedy = .none
+        if contents == nil { staleFlows.noteNewTable() }
         // A failure is told and mended by whoever calls `tidy` afterwards.
         try? tidy()
     }
@@ -202,7 +199,7 @@ final class ProxyEngine: @unchecked Sendable {
 
     private func note(_ plan: ProxyPlan) {
         if plan.endsAffinity { untidyAffinity = true }
-        for check in plan.staleUDP { untidyFlows[check.frontend] = check.after(untidyFlows[check.frontend]) }
+        staleFlows.note(plan.staleUDP)
     }
 
     /// Ends what new flows are right without: clients and flows that are with departed backends. To be repeated when it
@@ -218,10 +215,7 @@ final class ProxyEngine: @unchecked Sendable {
                 failure = error
             }
         }
-        if !untidyFlows.isEmpty {
-            try deleteStaleFlows(untidyFlows)
-            untidyFlows = [:]
-        }
+        try staleFlows.end()
         if let failure { throw failure }
     }
 
@@ -270,47 +264,6 @@ final class ProxyEngine: @unchecked Sendable {
         }
     }
 
-    private func deleteStaleFlows(_ checks: [Frontend: UDPCheck]) throws {
-        if flows == nil { flows = try inside { [openFlows] in try openFlows() } }
-        let flows = flows!
-        let questions =
-            checks.count <= Self.maximumQuestions
-            ? checks.keys.map { FlowFilter(frontend: $0) }
-            : Set(checks.keys.map(\.isV6)).map { FlowFilter(isV6: $0, protocolNumber: TransportProtocol.udp.rawValue) }
-        for question in questions {
-            guard let entries = try entries(question, of: flows) else { return }
-            for entry in entries {
-                let to = entry.original
-                let check =
-                    checks[.address(to.destination, .udp, port: to.destinationPort)]
-                    ?? checks[.nodePort(isV6: to.destination.isV6, .udp, port: to.destinationPort)]
-                if check?.isStale(Backend(address: entry.reply.source, port: entry.reply.sourcePort)) == true {
-                    try flows.delete(entry)
-                }
-            }
-        }
-    }
-
-    /// nil when this kernel cannot list flows.
-    private func entries(_ question: FlowFilter, of flows: any FlowTable) throws(NetlinkError) -> [ConntrackEntry]? {
-        do throws(NetlinkError) {
-            let entries = try flows.entries(question)
-            if cannotListFlows { logger.notice("the kernel lists flows again") }
-            cannotListFlows = false
-            return entries
-        } catch {
-            // nfnetlink says EINVAL for a subsystem that it does not have and cannot load.
-            guard [.EINVAL, .EOPNOTSUPP].contains(error.errno) else { throw error }
-            if !cannotListFlows {
-                logger.error(
-                    "the kernel cannot list flows (nf_conntrack_netlink?); UDP clients stay with departed backends",
-                    metadata: ["error": "\(error)"])
-            }
-            cannotListFlows = true
-            return nil
-        }
-    }
-
     /// nil when the table is not there or not ours as it must be.
     private static func read(_ nft: NftContext, _ ruleset: NftRuleset) throws -> ProxyTable.Contents? {
         guard let outline = try nft.outline(of: ruleset.table), ruleset.matches(outline) else { return nil }
@@ -343,6 +296,12 @@ final class ProxyEngine: @unchecked Sendable {
     }
 
     private func inside<T: Sendable>(_ body: @escaping @Sendable () throws -> T) throws -> T {
+        try Self.inside(namespace, body)
+    }
+
+    private static func inside<T: Sendable>(
+        _ namespace: SharedDescriptor?, _ body: @escaping @Sendable () throws -> T
+    ) throws -> T {
         guard let namespace else { return try body() }
         return try NetworkNamespace.runBlocking(fd: namespace, body)
     }

@@ -75,8 +75,7 @@ public final class ServiceProxy: Sendable {
         services = informers.informer(.services)
         slices = informers.informer(.endpointSlices)
         engine = ProxyEngine(
-            ruleset: ProxyRules.ruleset(ranges: config.serviceCIDRs, own: config.clusterDNS), namespace: namespace,
-            logger: logger)
+            ranges: config.serviceCIDRs, own: config.clusterDNS, namespace: namespace, logger: logger)
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         services.onChange { [weak self] key, _, _ in self?.mark(key) }
         slices.onChange { [weak self] key, old, new in self?.note(slice: key, old, new) }

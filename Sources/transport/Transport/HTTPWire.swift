@@ -7,7 +7,6 @@
 // call here, two reads at the client) of each write, and an answer is a head and a body. A chunk of an endless answer
 // passes by it as one buffer; through the encoder it would be three.
 
-import HTTP
 import NIOCore
 import NIOHTTP1
 
@@ -163,23 +162,5 @@ private final class ParserErrors: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         context.fireErrorCaught(error)
-    }
-}
-
-/// What Transport itself refuses, in the shape of the API's own errors.
-enum Refusal {
-    /// - Parameter message: plain text without quotes and backslashes.
-    static func response(_ code: Int, _ reason: String, _ message: String) -> HTTPResponse {
-        HTTPResponse(
-            status: code, headers: ["Content-Type": "application/json"],
-            bytes: Array(status(code, reason, message).utf8))
-    }
-
-    /// - Parameter message: plain text without quotes and backslashes.
-    static func status(_ code: Int, _ reason: String, _ message: String) -> String {
-        """
-        {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"\(message)",\
-        "reason":"\(reason)","code":\(code)}
-        """
     }
 }

@@ -37,17 +37,11 @@ private struct NoNode: NodeBackend {
 }
 
 @Suite(.timeLimit(.minutes(2))) struct APIModeTests {
-    static let quiet: Logger = {
-        var logger = Logger(label: "kubelet")
-        logger.logLevel = .critical
-        return logger
-    }()
-
     static func server() async throws -> APIServer {
         let address = try #require(IPAddress("192.0.2.1"))
         let server = APIServer(
             store: MemoryStore(), configuration: APIServerConfiguration(advertiseAddress: address),
-            nodeBackend: NoNode(), logger: quiet)
+            nodeBackend: NoNode(), logger: .quiet)
         try await server.open()
         return server
     }
@@ -74,13 +68,12 @@ private struct NoNode: NodeBackend {
             let (runtime, network, prober) = (FakeRuntime(), FakeNetwork(), FakeProber())
             let drained = Mutex(0)
             func kubelet() throws -> Kubelet {
-                Kubelet(
-                    config: KubeletConfig(
-                        nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
-                        addresses: [.v4(0xc000_0201), try #require(IPAddress("fd00::1"))],
-                        podCIDRs: [try #require(CIDR("10.42.0.0/24"))]),
-                    client: client, runtime: runtime, images: FakeImages(), network: network, prober: prober,
-                    seccomp: { _ in [1] }, drain: { _ in drained.withLock { $0 += 1 } }, logger: Self.quiet)
+                var config = KubeletConfig.node(folder)
+                config.addresses.append(try #require(IPAddress("fd00::1")))
+                config.podCIDRs = [try #require(CIDR("10.42.0.0/24"))]
+                return Kubelet(
+                    config, client: client, runtime: runtime, network: network, prober: prober,
+                    drain: { _ in drained.withLock { $0 += 1 } })
             }
             let first = try kubelet()
             let running = Task { await first.run() }
@@ -211,12 +204,7 @@ private struct NoNode: NodeBackend {
         try await withFolder { (folder: String) async throws in
             try Files.makeDirectory("\(folder)/data")
             let client = try await Self.server().client
-            let kubelet = Kubelet(
-                config: KubeletConfig(
-                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
-                    addresses: [.v4(0xc000_0201)]),
-                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(),
-                prober: FakeProber(), seccomp: { _ in [1] }, logger: Self.quiet)
+            let kubelet = Kubelet(.node(folder), client: client)
             let running = Task { await kubelet.run() }
             try await until { Self.ready(await Self.get(client, .nodes, "n1", "")) == "True" }
             let uid = await Self.get(client, .nodes, "n1", "")?.child("metadata").text("uid")
@@ -237,8 +225,10 @@ private struct NoNode: NodeBackend {
             "{metadata: {name: a, namespace: default}, spec: {nodeName: n1, containers: [{name: c, image: w}]}}")
         let client = Busy(client: server.client)
         let sink = APISink(
-            client: client, recorder: EventRecorder(client: client, component: "test", logger: Self.quiet))
-        func phase() async -> String? { await Self.get(server.client, .pods, "a", "default")?.child("status").text("phase") }
+            client: client, recorder: EventRecorder(client: client, component: "test", logger: .quiet))
+        func phase() async -> String? {
+            await Self.get(server.client, .pods, "a", "default")?.child("status").text("phase")
+        }
         let (pending, running): (JSON, JSON) = (["phase": "Pending"], ["phase": "Running"])
         #expect(try await sink.publish(running, of: pod, after: nil))
         // The pod at hand still says Pending; the API does not.
@@ -260,13 +250,7 @@ private struct NoNode: NodeBackend {
         try await withFolder { (folder: String) async throws in
             try Files.makeDirectory("\(folder)/data")
             let client = try await Self.server().client
-            let kubelet = Kubelet(
-                config: KubeletConfig(
-                    nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
-                    addresses: [.v4(0xc000_0201)]),
-                client: client, runtime: FakeRuntime(), images: FakeImages(), network: FakeNetwork(),
-                prober: FakeProber(),
-                seccomp: { _ in [1] }, logger: Self.quiet)
+            let kubelet = Kubelet(.node(folder), client: client)
             let running = Task { await kubelet.run() }
             for (name, container) in [
                 ("image", "{name: app, image: 'nowhere:1'}"),

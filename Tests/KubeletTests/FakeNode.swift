@@ -2,6 +2,7 @@
 // counts addresses, a sink that remembers.
 
 import Cgroups
+import Client
 import Containers
 import HTTP
 import Kernel
@@ -12,6 +13,35 @@ import Synchronization
 import System
 
 @testable import Kubelet
+
+extension Logger {
+    static let quiet: Logger = {
+        var logger = Logger(label: "kubelet")
+        logger.logLevel = .critical
+        return logger
+    }()
+}
+
+extension KubeletConfig {
+    /// Node n1, with everything in one folder.
+    static func node(_ folder: String) -> KubeletConfig {
+        KubeletConfig(
+            nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs", addresses: [.v4(0xc000_0201)])
+    }
+}
+
+extension Kubelet {
+    /// One that acts through the fakes.
+    init(
+        _ config: KubeletConfig, client: (any APIClient)? = nil, runtime: FakeRuntime = FakeRuntime(),
+        network: FakeNetwork = FakeNetwork(), prober: FakeProber = FakeProber(),
+        drain: @escaping EndpointDrain = { _ in }
+    ) {
+        self.init(
+            config: config, client: client, runtime: runtime, images: FakeImages(), network: network, prober: prober,
+            seccomp: { _ in [1] }, drain: drain, logger: .quiet)
+    }
+}
 
 final class FakeRuntime: ContainerRuntime {
     struct State {

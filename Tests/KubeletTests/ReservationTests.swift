@@ -39,16 +39,12 @@ import Testing
     }
 
     private func node(_ folder: String, _ runtime: FakeRuntime, _ room: Room) -> NodeServices {
-        let logger = APIModeTests.quiet
-        return NodeServices(
-            config: KubeletConfig(
-                nodeName: "n1", dataDirectory: "\(folder)/data", logRoot: "\(folder)/logs",
-                addresses: [.v4(0xc000_0201)]),
-            runtime: runtime, images: FakeImages(), network: FakeNetwork(), prober: FakeProber(),
-            objects: ManifestObjects(source: StandaloneTests().source(folder)), sink: LogSink(logger: logger),
+        NodeServices(
+            config: .node(folder), runtime: runtime, images: FakeImages(), network: FakeNetwork(), prober: FakeProber(),
+            objects: ManifestObjects(source: StandaloneNode.source(folder)), sink: LogSink(logger: .quiet),
             drain: { _ in }, seccomp: { _ in [1] },
             allocatable: Allocatable(milliCPU: 1000, memory: 1 << 30, ephemeralStorage: 1 << 30, pods: 10),
-            room: { room.reserve($0, $1) }, releaseRoom: { await room.release($0) }, logger: logger)
+            room: { room.reserve($0, $1) }, releaseRoom: { await room.release($0) }, logger: .quiet)
     }
 
     @Test func theAnswerIsNotTheEndOfTheReservation() async throws {

@@ -153,7 +153,7 @@ import Testing
     /// The kubelet's own answers, on the machine of this test.
     @Test func aKubeletPromisesNothingTwice() async throws {
         try await withFolder { (folder: String) async throws in
-            let kubelet = StandaloneTests().kubelet(folder, FakeRuntime(), FakeNetwork(), FakeProber())
+            let kubelet = Kubelet(.node(folder))
             let all = Int64(NodeFacts.read(dataDirectory: folder).cpus) * 1000
             let wanted = Self.amounts(cpu: all / 2 + 1)
             let answers = await withTaskGroup(of: NodeRoom.Answer.self) { group in

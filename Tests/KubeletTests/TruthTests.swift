@@ -178,7 +178,7 @@ import Testing
         let pod = try await APIModeTests.create(
             client, .pods, header + "spec: {containers: [{name: app, image: w}]}")
         let key = ObjectKey(pod)
-        let recorder = EventRecorder(client: client, component: "kubelet", host: "n1", logger: APIModeTests.quiet)
+        let recorder = EventRecorder(client: client, component: "kubelet", host: "n1", logger: .quiet)
         let sink = APISink(client: client, recorder: recorder)
         let before: JSON = ["phase": "Running", "podIP": "10.42.0.66", "podIPs": [["ip": "10.42.0.66"]]]
         _ = try await sink.publish(before, of: pod, after: nil)

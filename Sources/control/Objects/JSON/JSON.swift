@@ -5,7 +5,7 @@
 // same bytes, wherever they came from. Integers are exact in Int64 and apart from doubles, as in Kubernetes' own
 // unstructured objects.
 //
-// Cannot fail by itself; parsing is in JSONParser.swift, encoding in JSONWriter.swift.
+// Cannot fail by itself; parsing is in JSONParsing.swift, encoding in JSONWriter.swift.
 
 /// A JSON value (RFC 8259).
 public enum JSON: Sendable {

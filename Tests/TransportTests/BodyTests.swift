@@ -151,11 +151,7 @@ extension TransportTests {
         @Test func streamsShareTheBudget() async throws {
             try await withDirectory { directory in
                 let authority = try CertificateAuthority.loadOrCreate(directory: directory)
-                let names = [CertificateAuthority.Name.address(IPAddress("127.0.0.1")!)]
-                var limited = local(
-                    tls: HTTPServerConfiguration.TLS(
-                        identity: try authority.issueServer(commonName: "server", names: names),
-                        clientAuthorityPEM: authority.certificatePEM))
+                var limited = try local(authority)
                 limited.strangerBodiesLimit = 1 << 20
                 limited.knownBodiesLimit = 2 << 20
                 try Files.writeAtomically("\(directory)/body", [UInt8](repeating: 0x61, count: 256 << 10))

@@ -40,11 +40,7 @@ extension TransportTests {
         @Test(.timeLimit(.minutes(1))) func slowStreamsAreReset() async throws {
             try await withDirectory { directory in
                 let authority = try CertificateAuthority.loadOrCreate(directory: directory)
-                let names = [CertificateAuthority.Name.address(IPAddress("127.0.0.1")!)]
-                var limited = local(
-                    tls: HTTPServerConfiguration.TLS(
-                        identity: try authority.issueServer(commonName: "server", names: names),
-                        clientAuthorityPEM: authority.certificatePEM))
+                var limited = try local(authority)
                 limited.requestTimeout = .milliseconds(300)
                 limited.idleTimeout = .seconds(1)
                 try await withServer(configuration: limited, Self.echo) { port, server in

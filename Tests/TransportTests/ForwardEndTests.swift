@@ -64,15 +64,7 @@ func withWay(
     _ configuration: HTTPServerConfiguration = local(), _ answer: @escaping @Sendable (HTTPRequest) -> HTTPReply,
     _ body: (Int) async throws -> Void
 ) async throws {
-    let server = try HTTPServer(configuration, handler: Way(answer: answer), logger: Logger(label: "test"))
-    let port = try await server.start()
-    do {
-        try await body(port)
-    } catch {
-        await server.shutdown(grace: .zero)
-        throw error
-    }
-    await server.shutdown(grace: .zero)
+    try await withServer(configuration: configuration, handler: Way(answer: answer)) { port, _ in try await body(port) }
 }
 
 extension TransportTests {
@@ -125,17 +117,10 @@ extension TransportTests {
 
         @Test func nothingIsKeptBehindAnUpgrade() async throws {
             let tokens = Tokens()
-            let back = try Back { peer in
-                _ = try peer.readHead()
-                try peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-                while let bytes = try? peer.read(4) { try peer.send(bytes) }
-            }
+            let back = try Back.echo()
             try await withWay { forwarding(to: back.port, $0, tokens) } _: { port in
                 let client = try await talk(port) { client throws -> Open in
-                    try client.send("GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-                    #expect(try client.readHead().status == 101)
-                    try client.send("abcd")
-                    #expect(try client.read(4) == Array("abcd".utf8))
+                    try client.openEcho()
                     return Open(client)
                 }
                 // The tunnel is still there.
@@ -163,19 +148,11 @@ extension TransportTests {
                 }
                 #expect(try await places.areGone())
             }
-            let back = try Back { peer in
-                _ = try peer.readHead()
-                try peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-                while let bytes = try? peer.read(4) { try peer.send(bytes) }
-            }
+            let back = try Back.echo()
             try await withWay { forwarding(to: back.port, $0, place: places.make()) } _: { port in
                 try await talk(port) { client in
-                    try client.send("GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-                    #expect(try client.readHead().status == 101)
-                    for _ in 0..<50 {
-                        try client.send("abcd")
-                        #expect(try client.read(4) == Array("abcd".utf8))
-                    }
+                    try client.openEcho()
+                    for _ in 0..<50 { try client.hearEcho() }
                     usleep(100_000)
                     #expect(places.held == 1)
                 }
@@ -226,12 +203,7 @@ extension TransportTests {
 
         @Test func aBodyTornBehindTheAnswersHeadIsAnsweredNoMore() async throws {
             let over = Promise<Bool>()
-            let back = try Back { peer in
-                _ = try peer.readHead()
-                try peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-                _ = try peer.readToEnd()
-                over.fulfil(true)
-            }
+            let back = try Back.beginning { _ in over.fulfil(true) }
             try await withWay { forwarding(to: back.port, $0) } _: { port in
                 try await talk(port) { client in
                     try client.send(Self.upload)

@@ -15,9 +15,6 @@ extension TransportTests {
             return configuration
         }
 
-        private static let upgrade = "GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
-        private static let agreed = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
-
         /// Says something until the other side has gone: true. False when it just does not take any more.
         private static func isLeft(_ peer: Client) -> Bool {
             peer.timeout(SO_SNDTIMEO, milliseconds: 10_000)
@@ -61,24 +58,24 @@ extension TransportTests {
             let isLeft = Promise<Bool>()
             let eager = try Back { peer in
                 _ = try peer.readHead()
-                try peer.send(Self.agreed)
+                try peer.send(Echo.agreement)
                 isLeft.fulfil(Self.isLeft(peer))
             }
             try await withWay(Self.impatient) { forwarding(to: eager.port, $0) } _: { port in
                 let client = try Client(port)
-                try client.send(Self.upgrade)
+                try client.send(Echo.request)
                 #expect(try await isLeft.get())
                 withExtendedLifetime(client) {}
             }
             let over = Promise<Bool>()
             let deaf = try Back { peer in
                 _ = try peer.readHead()
-                try peer.send(Self.agreed)
+                try peer.send(Echo.agreement)
                 while over.present == nil { usleep(1000) }
             }
             try await withWay(Self.impatient) { forwarding(to: deaf.port, $0) } _: { port in
                 try await talk(port) { client in
-                    try client.send(Self.upgrade)
+                    try client.send(Echo.request)
                     #expect(try client.readHead().status == 101)
                     #expect(Self.isLeft(client))
                     over.fulfil(true)
@@ -87,18 +84,12 @@ extension TransportTests {
         }
 
         @Test func aQuietTunnelStays() async throws {
-            let back = try Back { peer in
-                _ = try peer.readHead()
-                try peer.send(Self.agreed)
-                while let bytes = try? peer.read(4) { try peer.send(bytes) }
-            }
+            let back = try Back.echo()
             try await withWay(Self.impatient) { forwarding(to: back.port, $0) } _: { port in
                 try await talk(port) { client in
-                    try client.send(Self.upgrade)
-                    #expect(try client.readHead().status == 101)
+                    try client.openEcho()
                     for _ in 0..<3 {
-                        try client.send("abcd")
-                        #expect(try client.read(4) == Array("abcd".utf8))
+                        try client.hearEcho()
                         usleep(700_000)
                     }
                 }

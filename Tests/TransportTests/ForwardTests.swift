@@ -37,16 +37,8 @@ extension TransportTests {
             to port: Int, isSecure: Bool = false, _ configuration: HTTPServerConfiguration = local(),
             _ body: (Int) async throws -> Void
         ) async throws {
-            let server = try HTTPServer(
-                configuration, handler: Front(port: port, isSecure: isSecure), logger: Logger(label: "test"))
-            let port = try await server.start()
-            do {
-                try await body(port)
-            } catch {
-                await server.shutdown(grace: .zero)
-                throw error
-            }
-            await server.shutdown(grace: .zero)
+            let front = Front(port: port, isSecure: isSecure)
+            try await withServer(configuration: configuration, handler: front) { port, _ in try await body(port) }
         }
 
         private static let back: @Sendable (HTTPRequest) -> HTTPReply = { request in
@@ -156,17 +148,11 @@ extension TransportTests {
         @Test func fromHTTP2AndToTLS() async throws {
             try await withDirectory { directory in
                 let authority = try CertificateAuthority.loadOrCreate(directory: directory)
-                func tls(_ names: [CertificateAuthority.Name]) throws -> HTTPServerConfiguration {
-                    local(
-                        tls: HTTPServerConfiguration.TLS(
-                            identity: try authority.issueServer(commonName: "server", names: names),
-                            clientAuthorityPEM: authority.certificatePEM))
-                }
-                var behind = try tls([.dns("elsewhere.example")])
+                var behind = try local(authority, names: [.dns("elsewhere.example")])
                 behind.bodyLimit = 64 << 20
                 behind.strangerBodiesLimit = 64 << 20
                 try await withServer(configuration: behind, Self.back) { back, _ in
-                    let front = try tls([.address(IPAddress("127.0.0.1")!)])
+                    let front = try local(authority)
                     try await withFront(to: back, isSecure: true, front) { port in
                         let curl = "curl -sS -m 20 --cacert \(directory)/ca.crt"
                         let url = "https://127.0.0.1:\(port)"
@@ -193,31 +179,15 @@ extension TransportTests {
             }
             try await withFront(to: stalled.port) { port in
                 try await talk(port) { client in
-                    client.timeout(SO_SNDTIMEO, milliseconds: 500)
                     try client.send("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: \(1 << 30)\r\n\r\n")
-                    var sent = 0
-                    let part = [UInt8](repeating: 1, count: 1 << 20)
-                    while sent < 256 << 20 {
-                        let count = client.trySend(part)
-                        sent += count
-                        if count < part.count { break }
-                    }
-                    #expect(sent < 64 << 20)
+                    #expect(client.sendUntilStalled(limit: 256 << 20) < 64 << 20)
                 }
             }
             let written = Promise<Int>()
             let eager = try Back { peer in
                 _ = try peer.readHead()
-                peer.timeout(SO_SNDTIMEO, milliseconds: 500)
                 try peer.send("HTTP/1.1 200 OK\r\nContent-Length: \(1 << 30)\r\n\r\n")
-                var sent = 0
-                let part = [UInt8](repeating: 1, count: 1 << 20)
-                while sent < 256 << 20 {
-                    let count = peer.trySend(part)
-                    sent += count
-                    if count < part.count { break }
-                }
-                written.fulfil(sent)
+                written.fulfil(peer.sendUntilStalled(limit: 256 << 20))
             }
             try await withFront(to: eager.port) { port in
                 let client = try Client(port)
@@ -291,11 +261,7 @@ extension TransportTests {
 
         @Test func theServerLearnsThatTheClientHasGone() async throws {
             let over = Promise<Bool>()
-            let back = try Back { peer in
-                _ = try peer.readHead()
-                try peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-                over.fulfil(try peer.readToEnd().isEmpty)
-            }
+            let back = try Back.beginning { over.fulfil($0.isEmpty) }
             try await withFront(to: back.port) { port in
                 try await talk(port) { client in
                     try client.send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -311,12 +277,12 @@ extension TransportTests {
                 let head = try peer.readHead().head
                 guard head.contains("upgrade: echo"), head.contains("connection: upgrade") else { throw Ended() }
                 // The first bytes of the new protocol come with the answer.
-                try peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nhi")
+                try peer.send(Echo.agreement + "hi")
                 while let bytes = try? peer.read(4) { try peer.send(bytes.reversed()) }
             }
             try await withFront(to: back.port) { port in
                 try await talk(port) { client in
-                    try client.send("GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+                    try client.send(Echo.request)
                     let head = try client.readHead()
                     #expect(head.status == 101)
                     #expect(head.head.contains("upgrade: echo"))
@@ -341,33 +307,6 @@ extension TransportTests {
                         #expect(try client.readToEnd().isEmpty)
                     }
                 }
-            }
-        }
-    }
-}
-
-/// A server of plain sockets: answers one connection as a test says, then closes it.
-final class Back: Sendable {
-    let port: Int
-
-    init(_ answer: @escaping @Sendable (Client) throws -> Void) throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let made = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, length) == 0 && listen(listener, 8) == 0 && getsockname(listener, $0, &length) == 0
-            }
-        }
-        guard made else { throw SystemError("listen", "a test's server", Errno(errno)) }
-        port = Int(UInt16(bigEndian: address.sin_port))
-        Task {
-            try await blocking {
-                let fd = accept(listener, nil, nil)
-                Glibc.close(listener)
-                try answer(Client(accepted: fd))
             }
         }
     }

@@ -16,15 +16,10 @@ extension TransportTests {
         ) async throws {
             try await withDirectory { directory in
                 let authority = try CertificateAuthority.loadOrCreate(directory: directory)
-                let names = [CertificateAuthority.Name.address(IPAddress("127.0.0.1")!)]
                 let client = try authority.issueClient(commonName: "ann", organizations: ["dev"])
                 try Files.writeAtomically(
                     "\(directory)/client.pem", Array("\(client.certificatePEM)\n\(client.keyPEM)".utf8))
-                let configuration = local(
-                    tls: HTTPServerConfiguration.TLS(
-                        identity: try authority.issueServer(commonName: "server", names: names),
-                        clientAuthorityPEM: authority.certificatePEM))
-                try await withServer(configuration: configuration, answer) { port, server in
+                try await withServer(configuration: try local(authority), answer) { port, server in
                     let curl = "curl -sS -m 20 --cacert \(directory)/ca.crt -E \(directory)/client.pem"
                     try await body(curl, "https://127.0.0.1:\(port)", server)
                 }

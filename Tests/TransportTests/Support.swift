@@ -30,6 +30,16 @@ func local(tls: HTTPServerConfiguration.TLS? = nil) -> HTTPServerConfiguration {
     HTTPServerConfiguration(address: "127.0.0.1", port: 0, tls: tls)
 }
 
+/// With TLS: a certificate of `authority` for `names`, and clients that have one of it are known.
+func local(
+    _ authority: CertificateAuthority, names: [CertificateAuthority.Name] = [.address(IPAddress("127.0.0.1")!)]
+) throws -> HTTPServerConfiguration {
+    local(
+        tls: HTTPServerConfiguration.TLS(
+            identity: try authority.issueServer(commonName: "server", names: names),
+            clientAuthorityPEM: authority.certificatePEM))
+}
+
 /// Runs a server for the length of `body`.
 func withServer<T>(
     configuration: HTTPServerConfiguration = local(), _ answer: @escaping @Sendable (HTTPRequest) -> HTTPReply,
@@ -39,7 +49,8 @@ func withServer<T>(
 }
 
 func withServer<T>(
-    configuration: HTTPServerConfiguration = local(), handler: Handler, _ body: (Int, HTTPServer) async throws -> T
+    configuration: HTTPServerConfiguration = local(), handler: any HTTPHandler,
+    _ body: (Int, HTTPServer) async throws -> T
 ) async throws -> T {
     let server = try HTTPServer(configuration, handler: handler, logger: Logger(label: "test"))
     let port = try await server.start()
@@ -181,6 +192,19 @@ final class Client {
             }
             guard count > 0 else { break }
             sent += count
+        }
+        return sent
+    }
+
+    /// Sends until the other side has taken nothing for half a second, or all of `limit` bytes: how many it took.
+    func sendUntilStalled(limit: Int) -> Int {
+        timeout(SO_SNDTIMEO, milliseconds: 500)
+        let part = [UInt8](repeating: 1, count: 1 << 20)
+        var sent = 0
+        while sent < limit {
+            let count = trySend(part)
+            sent += count
+            if count < part.count { break }
         }
         return sent
     }

@@ -77,7 +77,7 @@ struct ImageCommand: AsyncParsableCommand {
         func run() async throws {
             do {
                 guard let store = try location.existing() else { throw ImageError.notFound(reference) }
-                try store.remove(reference, inUse: LayersInUse.find())
+                try store.remove(reference, inUse: LayersInUse.find(relativeTo: store.layersDirectory))
                 print("removed \(reference)")
             } catch {
                 fail(error)
@@ -89,7 +89,8 @@ struct ImageCommand: AsyncParsableCommand {
 /// The layers that each running container's root stands on, as the kernel tells: the overlays of every process's mount
 /// namespace.
 enum LayersInUse {
-    static func find() -> Set<Set<String>> {
+    /// - Parameter folder: of layers that a mount names without their folder (Mounting.swift: before Linux 6.7).
+    static func find(relativeTo folder: String) -> Set<Set<String>> {
         var roots: Set<Set<String>> = []
         for name in (try? Files.list("/proc")) ?? [] {
             guard let pid = Int32(name), let mounts = try? MountTable.read(pid: pid) else { continue }
@@ -98,7 +99,7 @@ enum LayersInUse {
                 for option in mount.superOptions {
                     guard let mark = option.firstIndex(of: "="), option.hasPrefix("lowerdir") else { continue }
                     let paths = option[option.index(after: mark)...].split(separator: ":")
-                    layers.formUnion(paths.map(String.init))
+                    layers.formUnion(paths.map { $0.hasPrefix("/") ? String($0) : "\(folder)/\($0)" })
                 }
                 roots.insert(layers)
             }

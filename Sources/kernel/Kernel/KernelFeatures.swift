@@ -1,5 +1,6 @@
 // What this machine offers, found out before anything is changed, so that what is missing gives one clear line each.
-// Probing never fails: what cannot be found out counts as absent.
+// Probing never fails: what cannot be found out counts as absent. All it changes is that the kernel loads modules which
+// it loads by itself at first use, too.
 
 internal import CKernel
 internal import Glibc
@@ -48,14 +49,20 @@ public struct KernelFeatures: Sendable {
             if fd >= 0 { close(fd) }
             return fd >= 0
         }
-        let fileSystems = ((try? Files.readText("/proc/filesystems")) ?? "").split(whereSeparator: \.isWhitespace)
+        // Asked for by name, the kernel loads the module where it is one (Debian); /proc/filesystems has only what is
+        // loaded. Without rights nothing can be asked.
+        func hasFileSystem(_ name: String) -> Bool {
+            if opens(kernel_fsopen(name)) { return true }
+            let loaded = ((try? Files.readText("/proc/filesystems")) ?? "").split(whereSeparator: \.isWhitespace)
+            return loaded.contains(Substring(name))
+        }
         let effective = (try? Capabilities.own().effective) ?? 0
         return KernelFeatures(
             release: text(name.release), machine: text(name.machine),
             hasPidfd: opens(kernel_pidfd_open(getpid())),
             hasOpenat2: opens(kernel_openat2(AT_FDCWD, "/", UInt64(O_RDONLY), 0, KERNEL_RESOLVE_IN_ROOT)),
             hasMountAPI: opens(kernel_open_tree(AT_FDCWD, "/", 0)),
-            hasOverlay: fileSystems.contains("overlay"),
+            hasOverlay: hasFileSystem("overlay"),
             hasSeccomp: Files.exists("/proc/sys/kernel/seccomp/actions_avail"),
             hasUserNamespaces: Files.exists("/proc/self/ns/user"),
             hasIPv6: Files.exists("/proc/sys/net/ipv6"),

@@ -71,6 +71,9 @@ struct MountTree {
     private func overlay() throws(Failure) -> Int32 {
         let context = try check(.overlay, plan.upper, sup_fsopen("overlay"))
         defer { _ = sup_close(context) }
+        // Before Linux 6.5 a context collects options unseen and refuses at the end, for each of 256 bytes at most and
+        // with a line in the kernel's log: one that takes this takes anything.
+        if sup_fsconfig_flag(context, "noded") >= 0 { return try overlayByOptions() }
         // One option a layer (Linux 6.7), so that neither the option's nor the page's limit counts.
         var first = true
         for layer in plan.lower {
@@ -91,26 +94,39 @@ struct MountTree {
         return mount
     }
 
-    /// Before Linux 6.7: one string of at most a page, with paths relative to the layers' common folder.
+    /// Before Linux 6.7: one string of at most a page. Layers that are too many for it are named relative to their
+    /// common folder, which makes room for about 55 of them.
     private func overlayByOptions() throws(Failure) -> Int32 {
-        var shared = plan.lower[0]
-        for layer in plan.lower {
-            while !(layer.starts(with: shared) && shared.last == UInt8(ascii: "/")) { shared.removeLast() }
+        for path in plan.lower + [plan.upper, plan.work] where path.contains(UInt8(ascii: ",")) {
+            throw Failure(.overlay, SUP_EINVAL, path)
         }
-        var options = bytes("volatile,upperdir=") + plan.upper + bytes(",workdir=") + plan.work + bytes(",lowerdir=")
-        for (index, layer) in plan.lower.enumerated() {
-            if layer.contains(UInt8(ascii: ":")) || layer.contains(UInt8(ascii: ",")) {
-                throw Failure(.overlay, SUP_EINVAL, layer)
+        for layer in plan.lower where layer.contains(UInt8(ascii: ":")) { throw Failure(.overlay, SUP_EINVAL, layer) }
+        var options = overlayOptions(droppingFirst: 0)
+        if options.count > Self.maximumOptions {
+            var shared = plan.lower[0]
+            for layer in plan.lower {
+                while !(layer.starts(with: shared) && shared.last == UInt8(ascii: "/")) { shared.removeLast() }
             }
-            if index > 0 { options.append(UInt8(ascii: ":")) }
-            options += layer[shared.count...]
+            options = overlayOptions(droppingFirst: shared.count)
+            if options.count > Self.maximumOptions { throw Failure(.overlay, SUP_ENAMETOOLONG, plan.upper) }
+            try check(.overlay, shared, shared.withPath { sup_chdir($0) })
         }
-        if options.count > 4095 { throw Failure(.overlay, SUP_ENAMETOOLONG, plan.upper) }
-        try check(.overlay, shared, shared.withPath { sup_chdir($0) })
         let root = options.withPath { options in
             plan.rootMount.withPath { sup_mount_overlay(options, $0, plan.rootAttributes) }
         }
         return try check(.overlay, plan.rootMount, root)
+    }
+
+    /// A page, less the end of the string.
+    private static var maximumOptions: Int { 4095 }
+
+    private func overlayOptions(droppingFirst shared: Int) -> [UInt8] {
+        var options = bytes("volatile,upperdir=") + plan.upper + bytes(",workdir=") + plan.work + bytes(",lowerdir=")
+        for (index, layer) in plan.lower.enumerated() {
+            if index > 0 { options.append(UInt8(ascii: ":")) }
+            options += layer[shared...]
+        }
+        return options
     }
 
     // MARK: Mounts

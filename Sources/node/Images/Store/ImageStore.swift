@@ -10,6 +10,8 @@ import System
 
 public struct ImageStore: Sendable {
     let layout: StoreLayout
+    /// The folder of all layers.
+    public var layersDirectory: String { layout.layers }
     let platform: Platform
     let limits: ImageLimits
     let logger: Logger

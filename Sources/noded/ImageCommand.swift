@@ -23,8 +23,17 @@ struct ImageCommand: AsyncParsableCommand {
             try ImageStore(root: root, logger: LogFactory(format: .text, level: .warning)("images"))
         }
 
-        /// The store, nil when there is none: looking makes no files.
-        func existing() throws -> ImageStore? { Files.isDirectory(root) ? try store() : nil }
+        /// The store, nil when nothing was imported yet: looking makes no files.
+        /// - Throws: StartFailure without the data directory: a mistyped path must not look like a node without images.
+        func existing() throws -> ImageStore? {
+            if Files.isDirectory(root) { return try store() }
+            guard Files.isDirectory(dataDirectory) else {
+                throw StartFailure(
+                    "there is no data directory \(dataDirectory): name that of this node with --data-dir "
+                        + "(`noded run` and `noded image import` make it)")
+            }
+            return nil
+        }
     }
 
     struct Import: AsyncParsableCommand {
@@ -56,7 +65,10 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             do {
-                for image in try location.existing()?.list() ?? [] {
+                guard let store = try location.existing() else {
+                    return note("\(location.dataDirectory) has no images yet: `noded image import FILE` brings them")
+                }
+                for image in try store.list() {
                     let names = image.references.isEmpty ? ["<none>"] : image.references
                     for name in names { print("\(name)\t\(image.digest)\t\(image.size)") }
                 }

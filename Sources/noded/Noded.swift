@@ -43,7 +43,12 @@ struct StartFailure: Error, CustomStringConvertible {
 
 /// Prints `error: …` and ends the process with code 1.
 func fail(_ error: any Error) -> Never {
-    let line = Array("error: \(error)\n".utf8)
-    _ = write(2, line, line.count)
+    note("error: \(error)")
     exit(1)
+}
+
+/// One line for whoever sits there, beside what goes to standard output for programs.
+func note(_ text: String) {
+    let line = Array("\(text)\n".utf8)
+    _ = write(2, line, line.count)
 }

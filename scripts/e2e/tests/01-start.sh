@@ -15,7 +15,9 @@ for bad in "--port 0" "--no-such-flag" "--pod-cidr 10.42.0.0" "--standalone" "--
   same "a bad flag ends with 64: $bad" 64 $?
 done
 check "nothing was made by that" test ! -e "$DATA"
-check "noded image list without a store" noded image list --data-dir "$DATA"
+refused "noded image list without a data directory" "no data directory $DATA" noded image list --data-dir "$DATA"
+refused "noded image remove without one" "no data directory $DATA" noded image remove --data-dir "$DATA" web-app
+expect "noded image list without a store" "^$WORK has no images yet" noded image list --data-dir "$WORK"
 check "noded reset without --yes" noded reset "${PATHS[@]}"
 check "nor by that" test ! -e "$DATA"
 refused "an address that is not ours is refused" 'Error|error|no address' noded run "${PATHS[@]}" --node-ip 192.168.99.99

@@ -4,6 +4,7 @@
 import Cgroups
 import Client
 import Containers
+import Glibc
 import HTTP
 import Kernel
 import Logging
@@ -160,8 +161,11 @@ final class FakeRuntime: ContainerRuntime {
         throw ContainersError.invalid("the fake does not attach")
     }
     func reopenLog(sandbox uid: String, id: String) async throws {}
-    /// There are no processes here.
-    func supervisor(of uid: String) async -> ProcessHandle? { nil }
+    /// There are no processes here: the test stands for all of them.
+    func supervisor(of uid: String) async -> ProcessHandle? {
+        guard state.withLock({ $0.sandboxes[uid] != nil }) else { return nil }
+        return try? ProcessHandle(pid: getpid())
+    }
 
     func status(_ uid: String) async -> SandboxStatus? {
         let (status, after) = state.withLock { state in
@@ -190,7 +194,7 @@ final class FakeNetwork: PodNetworking {
     }
 
     func prepareNode() async throws {}
-    func attach(podUID: String, pid: Int32) async throws -> PodAddresses {
+    func attach(podUID: String, process: ProcessHandle) async throws -> PodAddresses {
         let given: PodAddresses? = state.withLock { state in
             guard state.isRecovered else {
                 state.refused += 1
@@ -206,7 +210,7 @@ final class FakeNetwork: PodNetworking {
         return given
     }
     func detach(podUID: String) async { state.withLock { $0.pods[podUID] = nil } }
-    func recover(live: [LivePod]) async throws {
+    func recover(live: [String]) async throws {
         let failed = state.withLock { state in
             state.isRecovered = state.failures == 0
             state.failures = max(0, state.failures - 1)
@@ -218,6 +222,7 @@ final class FakeNetwork: PodNetworking {
     func addresses(of podUID: String) -> PodAddresses? {
         state.withLock { $0.isRecovered ? $0.pods[podUID] : nil }
     }
+    let (lostLinks, loseLink) = AsyncStream<String>.makeStream()
     func teardown() async throws {}
 }
 

@@ -95,6 +95,25 @@ import Testing
         }
     }
 
+    @Test func aLostLinkIsMadeAgain() async throws {
+        try await withFolder { (folder: String) async throws in
+            let node = try StandaloneNode(folder)
+            let (runtime, network) = (node.runtime, node.network)
+            try node.write("a")
+            try await node.run { kubelet in
+                try await until { await Self.ready(kubelet) == "True" }
+                let uid = try #require(runtime.state.withLock { $0.sandboxes.keys.first })
+                let calls = runtime.calls
+                await network.detach(podUID: uid)
+                network.loseLink.yield("a pod that nobody knows")
+                network.loseLink.yield(uid)
+                try await until { network.addresses(of: uid) != nil }
+                #expect(runtime.calls == calls)
+                #expect(await Self.ready(kubelet) == "True")
+            }
+        }
+    }
+
     /// noded went away in the middle of a start, and finds a container whose first instruction has not run.
     @Test func aContainerThatWasBeingStartedIsReplacedAndNotDoubled() async throws {
         try await withFolder { (folder: String) async throws in

@@ -107,6 +107,64 @@ import Testing
         #expect(bare.log.contains(.attachNetwork))
     }
 
+    @Test func aLostLinkIsMadeAgainAndThePodGoesOn() throws {
+        var world = try World(PodMachineTests.plain)
+        world.begin()
+        world.forgetLog()
+        world.send(.linkLost)
+        world.send(.linkLost)
+        #expect(world.log.filter { $0 == .attachNetwork }.count == 1)
+        #expect(world.reports("NetworkNotReady").count == 1)
+        #expect(world.status.text("podIP") == "10.42.0.7")
+        #expect(world.condition("Ready") == "True")
+        world.settle()
+        #expect(world.machine.trouble == nil)
+        #expect(world.stops.isEmpty && world.starts.isEmpty)
+
+        // Again and again: later each time, and at once after a quiet while.
+        world.forgetLog()
+        world.send(.linkLost)
+        #expect(!world.log.contains(.attachNetwork))
+        world.pass(.seconds(1))
+        #expect(world.log.contains(.attachNetwork))
+        world.forgetLog()
+        world.send(.linkLost)
+        world.pass(.seconds(1))
+        #expect(!world.log.contains(.attachNetwork))
+        world.pass(.seconds(1))
+        #expect(world.log.contains(.attachNetwork))
+        world.pass(.seconds(600))
+        world.forgetLog()
+        world.send(.linkLost)
+        #expect(world.log.contains(.attachNetwork))
+    }
+
+    @Test func aLinkThatCannotBeMadeAgainIsTriedAgain() throws {
+        var world = try World(PodMachineTests.plain)
+        world.begin()
+        world.send(.linkLost)
+        world.open = []
+        world.send(.networkFailed("the kernel says no"))
+        #expect(world.machine.trouble == "the kernel says no")
+        #expect(world.reports("NetworkNotReady").last?.contains("the kernel says no") == true)
+        world.forgetLog()
+        world.pass(.seconds(1))
+        #expect(world.log.contains(.attachNetwork))
+        #expect(world.machine.trouble == nil)
+        #expect(world.status.text("podIP") == "10.42.0.7")
+
+        // Not while it goes, and not of a pod that is gone.
+        world.send(.linkLost)
+        world.open = []
+        world.send(.sandboxLost("its supervisor died"))
+        world.send(.networkFailed("no such process"))
+        world.forgetLog()
+        world.settle()
+        #expect(world.status.text("podIP") == "10.42.0.7")
+        #expect(world.log.filter { $0 == .attachNetwork }.count == 1, "the new sandbox's")
+        #expect(world.reports("NetworkNotReady").isEmpty)
+    }
+
     @Test func anAddressIsGoneWithItsSandbox() throws {
         var world = try World(PodMachineTests.plain)
         world.machine.restore(Self.published)

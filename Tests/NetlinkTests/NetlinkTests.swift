@@ -211,6 +211,27 @@ import Testing
     }
 }
 
+@Suite(.timeLimit(.minutes(1))) struct LinkMonitorTests {
+    @Test func linksThatGoAreTold() async throws {
+        let namespace = try NetworkNamespace.create()
+        let (names, told) = AsyncStream<String?>.makeStream()
+        let monitor = try NetworkNamespace.runBlocking(fd: namespace) { try LinkMonitor { told.yield($0) } }
+        try NetworkNamespace.runBlocking(fd: namespace) {
+            #expect(system("ip link add one type veth peer uno && ip link add two type veth peer dos && ip link set two up") == 0)
+            #expect(system("ip link set one up && ip link set one down && ip link set two alias x") == 0)
+            #expect(system("ip link del two && ip link del one") == 0)
+        }
+        var seen: [String?] = []
+        for await name in names {
+            // The other ends go with them, before or after.
+            if name != "uno", name != "dos" { seen.append(name) }
+            if name == "one" { break }
+        }
+        #expect(seen == ["two", "one"])
+        withExtendedLifetime(monitor) {}
+    }
+}
+
 private final class Counter: Sendable {
     private let count = Mutex(0)
     func increment() { count.withLock { $0 += 1 } }

@@ -31,9 +31,9 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
-        let addressesA = try await network.attach(podUID: a.uid, pid: a.pid)
-        let addressesB = try await network.attach(podUID: b.uid, pid: b.pid)
-        #expect(try await network.attach(podUID: a.uid, pid: a.pid) == addressesA)
+        let addressesA = try await network.attach(podUID: a.uid, process: a.process)
+        let addressesB = try await network.attach(podUID: b.uid, process: b.process)
+        #expect(try await network.attach(podUID: a.uid, process: a.process) == addressesA)
         #expect(network.addresses(of: a.uid) == addressesA)
         #expect(addressesA.ips.count == 2 && Set(addressesA.ips).isDisjoint(with: addressesB.ips))
 
@@ -43,10 +43,10 @@ import Testing
         defer { servers.forEach { $0.stop() } }
         for (index, nodeAddress) in ["10.42.7.0", "fd00:42:0:7::"].enumerated() {
             let from = addressesA.ips[index]
-            #expect(try askTCP(from: a.namespace, addressesB.ips[index], 8080) == "b \(from)")
-            #expect(try askUDP(from: a.namespace, addressesB.ips[index], 8080) == "b \(from)")
-            #expect(try askTCP(from: node.namespace, addressesB.ips[index], 8080) == "b \(nodeAddress)")
-            #expect(try askTCP(from: a.namespace, IPAddress(nodeAddress)!, 9090) == "node \(from)")
+            #expect(try askTCP(from: a.namespace, addressesB.ips[index], 8080, seconds: 20) == "b \(from)")
+            #expect(try askUDP(from: a.namespace, addressesB.ips[index], 8080, seconds: 20) == "b \(from)")
+            #expect(try askTCP(from: node.namespace, addressesB.ips[index], 8080, seconds: 20) == "b \(nodeAddress)")
+            #expect(try askTCP(from: a.namespace, IPAddress(nodeAddress)!, 9090, seconds: 20) == "node \(from)")
         }
         try await network.teardown()
     }
@@ -61,7 +61,8 @@ import Testing
             kill(pid, SIGKILL)
             _ = try? waitFor(pid)
         }
-        await #expect(throws: PodNetworkError.self) { try await network.attach(podUID: "x", pid: pid) }
+        let process = try ProcessHandle(pid: pid)
+        await #expect(throws: PodNetworkError.self) { try await network.attach(podUID: "x", process: process) }
         try await network.teardown()
     }
 
@@ -71,19 +72,19 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
-        let gone = try await network.attach(podUID: a.uid, pid: a.pid)
+        let gone = try await network.attach(podUID: a.uid, process: a.process)
         let server = try TestServer(in: a.namespace, port: 8080, "a")
         defer { server.stop() }
-        #expect(try askTCP(from: node.namespace, gone.ips[0], 8080) == "a 10.42.7.0")
+        #expect(try askTCP(from: node.namespace, gone.ips[0], 8080, seconds: 20) == "a 10.42.7.0")
         await network.detach(podUID: a.uid)
         #expect(network.addresses(of: a.uid) == nil)
         #expect(try askTCP(from: node.namespace, gone.ips[0], 8080, seconds: 1) != "a 10.42.7.0")
         await network.detach(podUID: a.uid)
-        let next = try await network.attach(podUID: b.uid, pid: b.pid)
+        let next = try await network.attach(podUID: b.uid, process: b.process)
         #expect(next.ips != gone.ips)
         // The same pod again, while its old link is still being deleted.
         await network.detach(podUID: b.uid)
-        let again = try await network.attach(podUID: b.uid, pid: b.pid)
+        let again = try await network.attach(podUID: b.uid, process: b.process)
         #expect(again.ips != next.ips && again.hostInterface == next.hostInterface)
         try await network.settle()
         #expect(try node.run { try RouteSocket().link(named: gone.hostInterface) } == nil)
@@ -98,7 +99,7 @@ import Testing
         let first = try network(node)
         try await first.prepareNode()
         try await first.recover(live: [])
-        for pod in pods { addresses[pod.uid] = try await first.attach(podUID: pod.uid, pid: pod.pid) }
+        for pod in pods { addresses[pod.uid] = try await first.attach(podUID: pod.uid, process: pod.process) }
         // Cut off in the middle of an attach: a link without alias or route.
         try node.command("ip", "link", "add", "nd0123456789abc", "type", "veth", "peer", "name", "torn0")
 
@@ -106,14 +107,14 @@ import Testing
         try Files.writeAtomically(node.directory + "/network/addresses", "10.42.7")
         let second = try network(node)
         try await second.prepareNode()
-        try await second.recover(live: pods.dropLast(2).map { LivePod(podUID: $0.uid, pid: $0.pid) })
+        try await second.recover(live: pods.dropLast(2).map(\.uid))
         for pod in pods.dropLast(2) { #expect(second.addresses(of: pod.uid) == addresses[pod.uid]) }
         for pod in pods.suffix(2) { #expect(second.addresses(of: pod.uid) == nil) }
         var seen = Set(pods.dropLast(2).flatMap { addresses[$0.uid]!.ips })
         let held = seen
         for _ in 0..<20 {
             let pod = try TestPod()
-            let given = try await second.attach(podUID: pod.uid, pid: pod.pid)
+            let given = try await second.attach(podUID: pod.uid, process: pod.process)
             #expect(held.isDisjoint(with: given.ips))
             seen.formUnion(given.ips)
             await second.detach(podUID: pod.uid)
@@ -131,15 +132,15 @@ import Testing
         let first = try network(node)
         try await first.prepareNode()
         try await first.recover(live: [])
-        let given = try await first.attach(podUID: old.uid, pid: old.pid)
+        let given = try await first.attach(podUID: old.uid, process: old.process)
 
         let second = try network(node)
         try await second.prepareNode()
-        await #expect(throws: PodNetworkError.self) { try await second.attach(podUID: new.uid, pid: new.pid) }
+        await #expect(throws: PodNetworkError.self) { try await second.attach(podUID: new.uid, process: new.process) }
         #expect(second.addresses(of: new.uid) == nil)
-        try await second.recover(live: [LivePod(podUID: old.uid, pid: old.pid)])
+        try await second.recover(live: [old.uid])
         #expect(second.addresses(of: old.uid) == given)
-        #expect(try await second.attach(podUID: new.uid, pid: new.pid).ips != given.ips)
+        #expect(try await second.attach(podUID: new.uid, process: new.process).ips != given.ips)
         try await second.teardown()
     }
 
@@ -150,19 +151,87 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let (stays, goes) = (try TestPod(), try TestPod())
-        let given = try await network.attach(podUID: stays.uid, pid: stays.pid)
-        _ = try await network.attach(podUID: goes.uid, pid: goes.pid)
+        let given = try await network.attach(podUID: stays.uid, process: stays.process)
+        _ = try await network.attach(podUID: goes.uid, process: goes.process)
         await network.detach(podUID: goes.uid)
-        try await network.recover(live: [LivePod(podUID: goes.uid, pid: goes.pid)])
+        try await network.recover(live: [goes.uid])
         try await network.settle()
         #expect(network.addresses(of: stays.uid) == given)
         #expect(network.addresses(of: goes.uid) == nil)
         #expect(try node.run { try RouteSocket().link(named: given.hostInterface) } != nil)
         let server = try TestServer(in: stays.namespace, port: 8080, "here")
         defer { server.stop() }
-        #expect(try askTCP(from: node.namespace, given.ips[0], 8080) == "here 10.42.7.0")
+        #expect(try askTCP(from: node.namespace, given.ips[0], 8080, seconds: 20) == "here 10.42.7.0")
         let next = try TestPod()
-        #expect(try await network.attach(podUID: next.uid, pid: next.pid).ips != given.ips)
+        #expect(try await network.attach(podUID: next.uid, process: next.process).ips != given.ips)
+        try await network.teardown()
+    }
+
+    /// Somebody removes a pod's link, from either end: it is told, and made again with what the pod had.
+    @Test(.timeLimit(.minutes(2))) func aLinkThatIsRemovedIsToldAndMadeAgain() async throws {
+        let node = try TestNode()
+        let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
+        try await network.prepareNode()
+        try await network.recover(live: [])
+        let (goes, other, pod) = (try TestPod(), try TestPod(), try TestPod())
+        _ = try await network.attach(podUID: goes.uid, process: goes.process)
+        _ = try await network.attach(podUID: other.uid, process: other.process)
+        let given = try await network.attach(podUID: pod.uid, process: pod.process)
+        let server = try TestServer(in: pod.namespace, port: 8080, "pod")
+        defer { server.stop() }
+        var losses = network.lostLinks.makeAsyncIterator()
+        // Own removals are no losses: of a pod that is detached, and of a stranger's link.
+        await network.detach(podUID: goes.uid)
+        try await network.settle()
+        #expect(try node.command("ip", "link", "add", "nd0000000000000", "type", "veth", "peer", "far") == 0)
+        #expect(try node.command("ip", "link", "del", "nd0000000000000") == 0)
+        // Kept, for a link goes with its pod.
+        var others: [TestPod] = []
+        for end in 0..<2 {
+            if end == 0 {
+                #expect(try node.command("ip", "link", "del", given.hostInterface) == 0)
+            } else {
+                let code = try NetworkNamespace.runBlocking(fd: pod.namespace) {
+                    try waitFor(spawn(["ip", "link", "del", "eth0"]))
+                }
+                #expect(code == 0)
+            }
+            #expect(await losses.next() == pod.uid)
+            #expect(network.addresses(of: pod.uid) == nil)
+            // Nobody else gets them meanwhile, however many come.
+            let next = try TestPod()
+            others.append(next)
+            #expect(try await network.attach(podUID: next.uid, process: next.process).ips != given.ips)
+            #expect(try await network.attach(podUID: pod.uid, process: pod.process) == given)
+            #expect(network.addresses(of: pod.uid) == given)
+            for (index, nodeAddress) in ["10.42.7.0", "fd00:42:0:7::"].enumerated() {
+                #expect(try askTCP(from: node.namespace, given.ips[index], 8080, seconds: 20) == "pod \(nodeAddress)")
+                #expect(try askUDP(from: pod.namespace, given.ips[index], 8080, seconds: 20) == "pod \(given.ips[index])")
+            }
+        }
+        // The host's end is moved away: the pod's own end is in the way.
+        #expect(try node.command("ip", "link", "set", given.hostInterface, "netns", "\(other.pid)") == 0)
+        #expect(await losses.next() == pod.uid)
+        #expect(try await network.attach(podUID: pod.uid, process: pod.process) == given)
+        #expect(try askTCP(from: node.namespace, given.ips[0], 8080, seconds: 20) == "pod 10.42.7.0")
+        try await network.teardown()
+        withExtendedLifetime(others) {}
+    }
+
+    /// The pid is a stranger's by the time the pod is attached.
+    @Test func aProcessThatHasEndedGetsNoLink() async throws {
+        let node = try TestNode()
+        let network = try network(node)
+        try await network.prepareNode()
+        try await network.recover(live: [])
+        let process: ProcessHandle
+        do {
+            let pod = try TestPod()
+            process = pod.process
+        }
+        await #expect(throws: SystemError.self) { try await network.attach(podUID: "x", process: process) }
+        #expect(network.addresses(of: "x") == nil)
+        #expect(try node.run { try RouteSocket().link(named: PodLink.name(podUID: "x")) } == nil)
         try await network.teardown()
     }
 
@@ -172,14 +241,17 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let (a, b) = (try TestPod(), try TestPod())
-        _ = try await network.attach(podUID: a.uid, pid: a.pid)
-        let target = try await network.attach(podUID: b.uid, pid: b.pid)
+        let own = try await network.attach(podUID: a.uid, process: a.process)
+        let target = try await network.attach(podUID: b.uid, process: b.process)
+        // Addresses begin anywhere in the range: what is forged must be neither pod's.
+        let taken = own.ips + target.ips
+        let free = try #require((200...204).first { !taken.contains(IPAddress("10.42.7.\($0)")!) })
         let server = try TestServer(in: b.namespace, port: 8080, "b")
         defer { server.stop() }
         try NetworkNamespace.runBlocking(fd: a.namespace) {
             let route = try RouteSocket()
             let eth0 = try route.link(named: "eth0")!
-            for text in ["10.42.7.200", "fd00:42:0:7::200"] {
+            for text in ["10.42.7.\(free)", "fd00:42:0:7::f:200"] {
                 let forged = IPAddress(text)!
                 try route.add(address: forged, link: eth0.index)
                 try route.add(
@@ -222,7 +294,7 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let pod = try TestPod()
-        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let server = try TestServer(in: outside.namespace, port: 80, "outside")
         defer { server.stop() }
         #expect(try askTCP(from: pod.namespace, IPAddress("192.0.2.1")!, 80) == "outside 192.0.2.2")
@@ -238,12 +310,12 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let pod = try TestPod()
-        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let server = try TestServer(in: node.namespace, port: 53, address: Self.dns, "dns")
         defer { server.stop() }
-        #expect(try askUDP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
-        #expect(try askTCP(from: pod.namespace, Self.dns, 53) == "dns \(given.ips[0])")
-        #expect(try askUDP(from: node.namespace, Self.dns, 53) == "dns \(Self.dns)")
+        #expect(try askUDP(from: pod.namespace, Self.dns, 53, seconds: 20) == "dns \(given.ips[0])")
+        #expect(try askTCP(from: pod.namespace, Self.dns, 53, seconds: 20) == "dns \(given.ips[0])")
+        #expect(try askUDP(from: node.namespace, Self.dns, 53, seconds: 20) == "dns \(Self.dns)")
         let tracked = try node.run {
             try [17, 6].flatMap { try ConntrackSocket().entries(FlowFilter(isV6: false, protocolNumber: $0)) }
         }
@@ -258,7 +330,7 @@ import Testing
         try await network.prepareNode()
         try await network.recover(live: [])
         let pod = try TestPod()
-        let given = try await network.attach(podUID: pod.uid, pid: pod.pid)
+        let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let loopback = try #require(IPAddress("127.0.0.1"))
         let server = try TestServer(in: node.namespace, port: 10255, address: loopback, "private")
         defer { server.stop() }
@@ -308,7 +380,7 @@ import Testing
         try await first.prepareNode()
         try await first.recover(live: [])
         let pods = try (0..<3).map { _ in try TestPod() }
-        for pod in pods { _ = try await first.attach(podUID: pod.uid, pid: pod.pid) }
+        for pod in pods { _ = try await first.attach(podUID: pod.uid, process: pod.process) }
         #expect(try picture() != before)
         let second = try network(node)
         // The first one's watch over the table would put it back.

@@ -43,14 +43,16 @@ final class TestNode: Sendable {
 final class TestPod: Sendable {
     let uid = Random.uuid()
     let pid: Int32
+    let process: ProcessHandle
     let namespace: SharedDescriptor
 
     init() throws {
         pid = try spawn(["unshare", "-n", "sleep", "120"])
+        process = try ProcessHandle(pid: pid)
         let own = Files.symlinkTarget("/proc/self/ns/net")
         for _ in 0..<2000 where Namespace.identity(.network, pid: pid) == own { usleep(1000) }
         guard Namespace.identity(.network, pid: pid) != own else { throw TestFailure("unshare -n did not start") }
-        namespace = SharedDescriptor(try Namespace.open(.network, pid: pid))
+        namespace = SharedDescriptor(try Namespace.open(.network, of: process))
     }
 
     deinit {

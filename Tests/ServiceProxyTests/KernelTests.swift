@@ -35,7 +35,7 @@ private final class Cluster: Sendable {
         try await network.recover(live: [])
         pods = try (0..<count).map { _ in try TestPod() }
         var addresses: [PodAddresses] = []
-        for pod in pods { addresses.append(try await network.attach(podUID: pod.uid, pid: pod.pid)) }
+        for pod in pods { addresses.append(try await network.attach(podUID: pod.uid, process: pod.process)) }
         self.addresses = addresses
         servers = try pods.enumerated().map { try TestServer(in: $1.namespace, port: 8080, "pod\($0)") }
     }

@@ -2,7 +2,7 @@
 // the last noded; registers the node; answers logs, exec and attach.
 //
 //     informer(pods of this node) ─┐
-//     runtime events ──────────────┼─► mailbox ─► one PodWorker a pod ─► runtime, network, volumes, status
+//     runtime events, lost links ──┼─► mailbox ─► one PodWorker a pod ─► runtime, network, volumes, status
 //     changed ConfigMaps, Secrets ─┘
 //
 // Stopping it (cancelling `run`) leaves every container running. What it finds at start that no pod wants is
@@ -22,6 +22,7 @@ public actor Kubelet {
         case pod(old: JSON?, new: JSON?)
         case pods([String: JSON])
         case runtime(RuntimeEvent)
+        case linkLost(uid: String)
         case objectsChanged(uid: String)
         case synced
         case nodeDeleted
@@ -56,7 +57,7 @@ public actor Kubelet {
     /// Pods whose supervisor died before they had a worker.
     private var dead: Set<String> = []
     /// Pods with a network of their own that outlived the last noded, and whether the network knows them again.
-    private var livePods: [LivePod] = []
+    private var livePods: [String] = []
     private var networkRecovered = false
 
     /// - Parameters:
@@ -164,7 +165,7 @@ public actor Kubelet {
 
     private func recover() async {
         for sandbox in await runtime.recover() { orphans[sandbox.uid] = sandbox }
-        livePods = orphans.values.filter(\.ownsNetwork).map { LivePod(podUID: $0.uid, pid: $0.supervisorPID) }
+        livePods = orphans.values.filter(\.ownsNetwork).map(\.uid)
         do {
             try await network.prepareNode()
             try await network.recover(live: livePods)
@@ -204,6 +205,9 @@ public actor Kubelet {
         group.addTask { [inlet] in
             for await event in events { inlet.yield(.runtime(event)) }
         }
+        group.addTask { [inlet, network] in
+            for await uid in network.lostLinks { inlet.yield(.linkLost(uid: uid)) }
+        }
         group.addTask { [inlet] in
             // Events drive everything; this only finds what a lost event would hide.
             while !Task.isCancelled {
@@ -229,6 +233,7 @@ public actor Kubelet {
             for (uid, pod) in desired where !leaving.contains(uid) { await apply(nil, pod, node, &group) }
             removeOrphans(&group)
         case .runtime(let event): await route(event)
+        case .linkLost(let uid): await workers[uid]?.linkLost()
         case .objectsChanged(let uid): await workers[uid]?.objectsChanged()
         case .synced: removeOrphans(&group)
         case .nodeDeleted: await agent?.nodeDeleted()

@@ -107,13 +107,12 @@ final class HostNetwork: @unchecked Sendable {
 
     // MARK: pods
 
-    func attach(podUID: String, pid: Int32) throws -> PodAddresses {
+    func attach(podUID: String, process: ProcessHandle) throws -> PodAddresses {
         let name = PodLink.name(podUID: podUID)
-        let process = try ProcessHandle(pid: pid)
         let podNamespace = SharedDescriptor(try Namespace.open(.network, of: process))
         let own = try Self.inside(namespace) { Files.symlinkTarget("/proc/thread-self/ns/net") }
-        guard Namespace.identity(.network, pid: pid) != own else {
-            throw PodNetworkError.hostNamespace(podUID: podUID, pid: pid)
+        guard Files.symlinkTarget("/proc/self/fd/\(podNamespace.raw)") != own else {
+            throw PodNetworkError.hostNamespace(podUID: podUID, pid: process.pid)
         }
         let pod = try NetworkNamespace.runBlocking(fd: podNamespace) { try RouteSocket() }
 
@@ -131,9 +130,13 @@ final class HostNetwork: @unchecked Sendable {
             book.release(podUID)
         }
 
+        // A pod whose link somebody removed keeps its addresses, for its clients and its status have them.
+        let isNew = book.addresses(of: podUID).isEmpty
         let ips = try book.take(for: podUID)
         do {
             savePositions()
+            // The far end of a link that is somewhere else by now: it would be in the way.
+            if let old = try pod.link(named: "eth0"), old.mac == PodLink.podMAC { try pod.deleteLink(named: "eth0") }
             try socket.createVeth(
                 name: name, mac: PodLink.hostMAC, peerName: "eth0", peerMAC: PodLink.podMAC,
                 peerNamespace: podNamespace.raw, mtu: mtu)
@@ -142,11 +145,13 @@ final class HostNetwork: @unchecked Sendable {
             try PodLink.configureHost(socket, link: link, podUID: podUID, ips, sources: sources)
         } catch {
             _ = try? socket.deleteLink(named: name)
-            book.release(podUID)
+            if isNew { book.release(podUID) }
             throw error
         }
         return PodAddresses(ips: ips, hostInterface: name)
     }
+
+    func hasLink(podUID: String) throws -> Bool { try socket.link(named: PodLink.name(podUID: podUID)) != nil }
 
     private func routed(_ ips: [IPAddress], to link: Link) throws -> Bool {
         let there = Set(try socket.routes().filter { $0.link == link.index }.map(\.destination.address))

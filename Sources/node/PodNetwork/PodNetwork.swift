@@ -2,12 +2,13 @@
 // the work), deletes links on a second one, because that takes the kernel 21 to 42 ms each, and watches over its table.
 //
 //     attach    1 to 2 ms: veth with both ends in one message, addresses, permanent neighbours, routes
+//               a link that somebody else removes is noticed and told: the pod's worker attaches it again
 //     detach    the host route goes at once: nothing reaches the pod, and its own packets fail the source check;
 //               the link follows in the background, and only then is the address free
 //
 // Errors are PodNetworkError, NetlinkError (which operation, what the kernel said), NftError, SystemError.
 
-internal import Kernel
+public import Kernel
 public import Logging
 internal import Netlink
 internal import Nftables
@@ -20,6 +21,7 @@ public final class PodNetwork: PodNetworking {
         /// Pods whose link is being deleted.
         var departing: [String: Int] = [:]
         var monitor: RulesetMonitor?
+        var links: LinkMonitor?
         /// Until the kernel was read, the address book does not know which addresses live pods have.
         var isRecovered = false
     }
@@ -31,6 +33,8 @@ public final class PodNetwork: PodNetworking {
     private let worker = WorkerThread(name: "pod-network")
     private let deleter = WorkerThread(name: "link-deleter")
     private let state = Mutex(State())
+    public let lostLinks: AsyncStream<String>
+    private let tellLost: AsyncStream<String>.Continuation
 
     /// Opens sockets and the state folder; changes nothing else.
     /// - Parameter namespace: the node's network namespace; nil: the process's own.
@@ -49,6 +53,7 @@ public final class PodNetwork: PodNetworking {
         self.config = config
         self.namespace = namespace
         self.logger = logger
+        (lostLinks, tellLost) = AsyncStream.makeStream()
         host = try HostNetwork(config: config, namespace: namespace, logger: logger)
     }
 
@@ -58,6 +63,11 @@ public final class PodNetwork: PodNetworking {
             if state.withLock({ $0.monitor == nil }) {
                 let monitor = try openMonitor()
                 state.withLock { $0.monitor = monitor }
+            }
+            // Before links are read or made, for the same reason.
+            if state.withLock({ $0.links == nil }) {
+                let links = try openLinkMonitor()
+                state.withLock { $0.links = links }
             }
             try host.prepare()
         }
@@ -74,6 +84,37 @@ public final class PodNetwork: PodNetworking {
         return try NetworkNamespace.runBlocking(fd: namespace, open)
     }
 
+    private func openLinkMonitor() throws -> LinkMonitor {
+        weak let network = self
+        let open: @Sendable () throws -> LinkMonitor = { [worker] in
+            // Every link of the machine that goes comes by here; the few that matter are looked for on the worker.
+            try LinkMonitor { name in
+                worker.submit { network?.linkRemoved(name) }
+            }
+        }
+        guard let namespace else { return try open() }
+        return try NetworkNamespace.runBlocking(fd: namespace, open)
+    }
+
+    /// - Parameter name: nil when messages were lost: whichever it may have been.
+    private func linkRemoved(_ name: String?) {
+        let suspects = state.withLock { state in
+            state.attached.filter { name == nil || $0.value.hostInterface == name }
+        }
+        for (podUID, addresses) in suspects.sorted(by: { $0.key < $1.key }) {
+            do {
+                // One that was replaced is there again.
+                if try host.hasLink(podUID: podUID) { continue }
+            } catch {
+                logger.error("cannot look for a pod's link", metadata: ["pod": "\(podUID)", "error": "\(error)"])
+                continue
+            }
+            logger.debug("a pod's link is gone", metadata: ["pod": "\(podUID)", "link": "\(addresses.hostInterface)"])
+            state.withLock { $0.attached[podUID] = nil }
+            tellLost.yield(podUID)
+        }
+    }
+
     private func repair() {
         guard state.withLock({ $0.monitor != nil }) else { return }
         do {
@@ -84,7 +125,7 @@ public final class PodNetwork: PodNetworking {
         }
     }
 
-    public func attach(podUID: String, pid: Int32) async throws -> PodAddresses {
+    public func attach(podUID: String, process: ProcessHandle) async throws -> PodAddresses {
         // The deleter works in order: when this empty piece is done, so is a deletion begun before.
         while state.withLock({ $0.departing[podUID] != nil }) {
             try await deleter.run {}
@@ -92,7 +133,7 @@ public final class PodNetwork: PodNetworking {
         }
         return try await worker.run { [self] in
             guard state.withLock({ $0.isRecovered }) else { throw PodNetworkError.notRecovered(podUID: podUID) }
-            let addresses = try host.attach(podUID: podUID, pid: pid)
+            let addresses = try host.attach(podUID: podUID, process: process)
             state.withLock { $0.attached[podUID] = addresses }
             return addresses
         }
@@ -137,11 +178,11 @@ public final class PodNetwork: PodNetworking {
         if let namespace { try NetworkNamespace.runBlocking(fd: namespace, delete) } else { try delete() }
     }
 
-    public func recover(live: [LivePod]) async throws {
+    public func recover(live: [String]) async throws {
         try await worker.run { [self] in
             // The caller's list may be old: what was attached or detached since is known better here.
             let living = state.withLock { state in
-                Set(live.map(\.podUID)).union(state.attached.keys).subtracting(state.departing.keys)
+                Set(live).union(state.attached.keys).subtracting(state.departing.keys)
             }
             let found = try host.recover(live: living)
             state.withLock { state in
@@ -172,6 +213,7 @@ public final class PodNetwork: PodNetworking {
             // The monitor goes first, or it would put the table back.
             state.withLock { state in
                 state.monitor = nil
+                state.links = nil
                 state.attached = [:]
                 state.isRecovered = false
             }

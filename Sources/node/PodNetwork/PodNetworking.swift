@@ -5,6 +5,7 @@
 // must pass the same expectations: every verb may be repeated, detach and teardown need no memory, and an address
 // is never given out while a live pod has it.
 
+public import Kernel
 public import System
 
 /// How this node's pods reach each other and the world.
@@ -48,36 +49,31 @@ public struct PodAddresses: Hashable, Sendable {
     }
 }
 
-/// A pod that lives although noded was away: its uid and its supervisor, whose network namespace is the pod's.
-public struct LivePod: Hashable, Sendable {
-    public var podUID: String
-    /// A process in the pod's network namespace.
-    public var pid: Int32
-
-    public init(podUID: String, pid: Int32) {
-        self.podUID = podUID
-        self.pid = pid
-    }
-}
-
 public protocol PodNetworking: Sendable {
     /// Sysctls, the node's own address in the pod range, Service routes, DNS address, nft table. Idempotent.
     func prepareNode() async throws
     /// Gives the pod a link, addresses and routes. Repeated for an attached pod it returns what that pod has.
     /// Refused until `recover` has succeeded, for the address given out might be a live pod's.
-    /// - Parameter pid: a process in the pod's network namespace (the supervisor).
-    func attach(podUID: String, pid: Int32) async throws -> PodAddresses
+    /// A pod whose link went (`lostLinks`) gets another one with the addresses that it had.
+    /// - Parameter process: one in the pod's network namespace (the supervisor). A handle and no number: by now a number
+    ///   may be a stranger, whose namespace would get the link. Throws ESRCH when it has ended.
+    func attach(podUID: String, process: ProcessHandle) async throws -> PodAddresses
     /// Takes the pod's link away and frees its addresses once the kernel has let go. Needs no memory of the pod;
     /// returns when the pod is unreachable (link down), the deletion itself goes on in the background.
     func detach(podUID: String) async
     /// Rebuilds the address book from the kernel's links after a restart and removes links of pods that are gone.
     /// To be called after `prepareNode` and before the first `attach`, and again when it failed; pods attached or
     /// detached since `live` was made are known without it.
-    func recover(live: [LivePod]) async throws
+    /// - Parameter live: uids of the pods that live although noded was away.
+    func recover(live: [String]) async throws
     /// Whether `recover` has read what the kernel has; until then `addresses(of:)` knows nothing of live pods.
     var isRecovered: Bool { get }
     /// The addresses of an attached pod; nil when it is not attached.
     func addresses(of podUID: String) -> PodAddresses?
+    /// Uids of attached pods whose link somebody else has removed, or the kernel because their namespace is gone. Such a
+    /// pod has no addresses (`addresses(of:)`) until it is attached again; nobody else gets them before it is detached.
+    /// For one reader.
+    var lostLinks: AsyncStream<String> { get }
     /// Removes everything noded put into this network namespace: links, addresses, routes, nft table; and puts back the
     /// kernel parameters that it changed. Idempotent.
     func teardown() async throws

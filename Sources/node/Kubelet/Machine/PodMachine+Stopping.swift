@@ -116,6 +116,7 @@ extension PodMachine {
         sandboxExists = false
         networkReady = false
         networkUnread = false
+        linkLost = false
         deadline = nil
         switch outcome {
         case .complete: stage = .completed
@@ -132,6 +133,7 @@ extension PodMachine {
     mutating func loseSandbox(_ why: String, _ now: Moment) {
         guard sandboxExists else { return }
         networkUnread = false
+        linkLost = false
         for index in slots.indices where slots[index].running != nil {
             let running = slots[index].running!
             stopProbes(index, running)

@@ -11,8 +11,8 @@
 // sandbox and volumes, then the API object. A container that survives SIGKILL holds nothing up: the `overdue` timer
 // goes on without it and says so. Nothing is ever relisted: each fact arrives once, as an event.
 //
-// The transitions of containers are in PodMachine+Containers, those of stopping in PodMachine+Stopping, the status
-// that the API shows in PodMachine+Status.
+// The transitions of containers are in PodMachine+Containers, those of stopping in PodMachine+Stopping, what follows a
+// lost link in PodMachine+Link, the status that the API shows in PodMachine+Status.
 
 import System
 
@@ -54,6 +54,10 @@ public struct PodMachine: Sendable {
     var networkReady = false
     /// Adopted before the kernel could be asked: the addresses are those that the API shows, until `networkFound`.
     var networkUnread = false
+    /// The link that the pod had is gone, and another one is on its way.
+    var linkLost = false
+    /// Uptime at which it was lost for the last time, and how long it was waited then.
+    var linkLoss: (at: Duration, wait: Duration)?
     /// Every init container has done its part in this sandbox.
     var initialized = false
     var objectGone = false
@@ -116,6 +120,7 @@ public struct PodMachine: Sendable {
         case .volumesReady, .volumesFailed, .sandboxReady, .sandboxFailed, .networkReady, .networkFailed:
             prepared(event, now)
         case .networkFound(let found): networkFound(found)
+        case .linkLost: loseLink(now)
         case .sandboxLost(let why): loseSandbox(why, now)
         case .imageReady, .imageFailed, .started, .startFailed: containerProgress(event, now)
         case .hookFinished(let container, let id, let kind, let failure):
@@ -242,6 +247,7 @@ public struct PodMachine: Sendable {
     }
 
     private mutating func prepared(_ event: PodEvent, _ now: Moment) {
+        if linkLost, relinked(event, now) { return }
         switch event {
         case .volumesReady:
             guard case .preparing(.volumes) = stage else { return }
@@ -360,6 +366,7 @@ public struct PodMachine: Sendable {
             failure = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             report(true, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             stopEverything(.complete, grace: plan.grace, now)
+        case (.link, .active), (.link, .draining), (.link, .stopping): if linkLost { actions.append(.attachNetwork) }
         case (.resize, .active): resizeWhereNeeded()
         case (.overdue, .stopping(let outcome)): abandonTheUndead(outcome, now)
         default: break

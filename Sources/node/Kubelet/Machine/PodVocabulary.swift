@@ -66,6 +66,8 @@ public struct PodTimer: Sendable, Hashable {
         case container(String)
         /// spec.activeDeadlineSeconds.
         case activeDeadline
+        /// Make a lost link again.
+        case link
         /// Try a refused resize again.
         case resize
         /// The grace period and the time to die after SIGKILL are over.
@@ -108,6 +110,8 @@ public enum PodEvent: Sendable, Hashable {
     case networkFailed(String)
     /// What the kernel has of a pod that was adopted before it could be asked; empty: no link.
     case networkFound([String])
+    /// Somebody has removed the pod's link; its sandbox lives.
+    case linkLost
     /// The supervisor died, and every container with it.
     case sandboxLost(String)
     case imageReady(container: String, imageID: String, found: String)

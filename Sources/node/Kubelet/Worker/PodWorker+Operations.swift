@@ -41,7 +41,6 @@ extension PodWorker {
         do {
             let config = try SandboxPlanner(node: node, pod: pod, uid: uid).config()
             let status = try await node.runtime.createSandbox(config)
-            supervisorPID = status.supervisorPID
             for limit in status.unenforced { logger.debug("limit not enforced", metadata: ["limit": "\(limit)"]) }
             deliver(.sandboxReady)
         } catch {
@@ -50,9 +49,11 @@ extension PodWorker {
     }
 
     private func attachNetwork() async {
-        guard let pid = supervisorPID else { return deliver(.networkFailed("the pod has no sandbox")) }
+        guard let process = await node.runtime.supervisor(of: uid) else {
+            return deliver(.networkFailed("the pod has no sandbox"))
+        }
         do {
-            addresses = try await node.network.attach(podUID: uid, pid: pid).ips.map(\.description)
+            addresses = try await node.network.attach(podUID: uid, process: process).ips.map(\.description)
             deliver(.networkReady(addresses))
         } catch {
             deliver(.networkFailed("setup network for pod: \(error)"))
@@ -64,7 +65,6 @@ extension PodWorker {
         do {
             await node.network.detach(podUID: uid)
             try await node.runtime.removeSandbox(uid)
-            supervisorPID = nil
             if volumes {
                 self.volumes = [:]
                 let directory = node.config.podDirectory(uid)

@@ -10,6 +10,7 @@
 
 import Cgroups
 import Containers
+import Kernel
 import Logging
 import Objects
 import PodNetwork
@@ -34,7 +35,6 @@ actor PodWorker {
     private let dirty: AsyncStream<Void>
     private let markDirty: AsyncStream<Void>.Continuation
 
-    var supervisorPID: Int32?
     var volumes: [String: VolumeSource] = [:]
     var addresses: [String] = []
     var images: [String: ResolvedImage] = [:]
@@ -95,6 +95,13 @@ actor PodWorker {
         deliver(.networkFound(found))
     }
 
+    /// Somebody has removed the pod's link.
+    func linkLost() async {
+        // One that went with the sandbox is the runtime's to tell: a namespace lives as long as its supervisor.
+        guard let process = await node.runtime.supervisor(of: uid), process.isRunning else { return }
+        deliver(.linkLost)
+    }
+
     /// nil while the kernel was not read.
     private var linkAddresses: [String]? {
         guard node.network.isRecovered else { return nil }
@@ -140,7 +147,6 @@ actor PodWorker {
     /// - Parameter stale: there may be remains of a sandbox that did not.
     func run(adopting sandbox: SandboxStatus?, stale: Bool) async {
         if let sandbox {
-            supervisorPID = sandbox.supervisorPID
             deliver(.adopt(RecoveredPod(sandbox, addresses: linkAddresses)))
             await unfinished.remove(from: sandbox)
         } else {

@@ -29,6 +29,7 @@ struct Daemon: Sendable {
 
     func run() async throws {
         let logger = logs("noded")
+        OOMScore.protect(logger)
         logger.info(
             "starting", metadata: ["version": "\(Noded.version)", "node": "\(settings.nodeName)", "data": "\(settings.dataDirectory)"])
         if let manifests = settings.manifests {

@@ -1,5 +1,5 @@
 // A node and its pods as network namespaces of the test's own, and sockets inside them. A namespace lives as long as
-// its descriptor or a process in it; pods are `sleep` processes that the test ends and that end by themselves after two
+// its descriptor or a process in it; pods are `sleep` processes that the test ends and that end by themselves after ten
 // minutes, so nothing is left however a test ends. (ServiceProxyTests uses this file through a symlink.)
 
 import Glibc
@@ -47,10 +47,10 @@ final class TestPod: Sendable {
     let namespace: SharedDescriptor
 
     init() throws {
-        pid = try spawn(["unshare", "-n", "sleep", "120"])
+        pid = try spawn(["unshare", "-n", "sleep", "600"])
         process = try ProcessHandle(pid: pid)
         let own = Files.symlinkTarget("/proc/self/ns/net")
-        for _ in 0..<2000 where Namespace.identity(.network, pid: pid) == own { usleep(1000) }
+        for _ in 0..<60_000 where Namespace.identity(.network, pid: pid) == own { usleep(1000) }
         guard Namespace.identity(.network, pid: pid) != own else { throw TestFailure("unshare -n did not start") }
         namespace = SharedDescriptor(try Namespace.open(.network, of: process))
     }
@@ -103,7 +103,7 @@ private func open(_ type: __socket_type, _ address: IPAddress, seconds: Int) -> 
 
 /// What a TCP server at `address` says, or the error in words.
 func askTCP(
-    from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, sourcePort: UInt16 = 0, seconds: Int = 2
+    from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, sourcePort: UInt16 = 0, seconds: Int = 30
 ) throws -> String {
     try NetworkNamespace.runBlocking(fd: namespace) {
         let fd = open(SOCK_STREAM, address, seconds: seconds)
@@ -115,7 +115,7 @@ func askTCP(
 
 /// What a UDP server answers. The socket is connected, so that a reject arrives as an error.
 func askUDP(
-    from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, sourcePort: UInt16 = 0, seconds: Int = 1
+    from namespace: SharedDescriptor, _ address: IPAddress, _ port: UInt16, sourcePort: UInt16 = 0, seconds: Int = 30
 ) throws -> String {
     try NetworkNamespace.runBlocking(fd: namespace) {
         let fd = open(SOCK_DGRAM, address, seconds: seconds)
@@ -152,7 +152,7 @@ final class TestServer: Sendable {
     init(in namespace: SharedDescriptor, port: UInt16, address: IPAddress = .v6(hi: 0, lo: 0), _ text: String) throws {
         let listeners = try NetworkNamespace.runBlocking(fd: namespace) {
             try [SOCK_STREAM, SOCK_DGRAM].map { type in
-                let fd = open(type, address, seconds: 2)
+                let fd = open(type, address, seconds: 30)
                 var on: Int32 = 1
                 setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, 4)
                 guard withSocketAddress(address, port, { bind(fd, $0, $1) }) == 0 else {
@@ -207,11 +207,12 @@ final class TestServer: Sendable {
     }
 }
 
-/// Waits until `condition` holds, at most 5 s.
+/// Waits until `condition` holds, at most a minute.
 func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    for _ in 0..<500 {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while true {
         if try await condition() { return true }
+        guard ContinuousClock.now < deadline else { return false }
         try await Task.sleep(for: .milliseconds(10))
     }
-    return false
 }

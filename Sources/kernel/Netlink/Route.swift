@@ -30,6 +30,8 @@ public struct Link: Hashable, Sendable {
     public let mac: MACAddress?
     public let mtu: Int
     public let isUp: Bool
+    /// Whether packets pass (IFLA_OPERSTATE, RFC 2863); a link that is up drops what it should send until then.
+    public let passesPackets: Bool
     public let isLoopback: Bool
     /// IFLA_INFO_KIND: "veth", "vxlan" …; nil for hardware and lo.
     public let kind: String?
@@ -118,7 +120,8 @@ public struct RouteSocket: Sendable {
         return Link(
             index: header.ifi_index, name: attributes.string(3) ?? "",
             alias: attributes.string(20), mac: attributes[1].flatMap { MACAddress(bytes: $0) },
-            mtu: Int(attributes.number(4) ?? 0), isUp: header.ifi_flags & 1 != 0, isLoopback: header.ifi_flags & 8 != 0,
+            mtu: Int(attributes.number(4) ?? 0), isUp: header.ifi_flags & 1 != 0,
+            passesPackets: attributes[16]?.first == 6, isLoopback: header.ifi_flags & 8 != 0,
             kind: attributes.nested(18).string(1), peerIndex: attributes.number(5).map { Int32(bitPattern: $0) })
     }
 

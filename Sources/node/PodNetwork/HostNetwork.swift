@@ -143,6 +143,11 @@ final class HostNetwork: @unchecked Sendable {
             guard let link = try socket.link(named: name) else { throw NetlinkError("get link \(name)", .ENODEV) }
             try PodLink.configurePod(pod, ips)
             try PodLink.configureHost(socket, link: link, podUID: podUID, ips, sources: sources)
+            if try !PodLink.awaitPackets(pod) {
+                logger.warning(
+                    "the pod's link does not pass packets yet: its first ones may be lost",
+                    metadata: ["pod": "\(podUID)", "link": "\(name)"])
+            }
         } catch {
             _ = try? socket.deleteLink(named: name)
             if isNew { book.release(podUID) }

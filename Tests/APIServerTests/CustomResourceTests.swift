@@ -354,7 +354,7 @@ func widget(_ name: String, _ spec: JSON, version: String = "v1") -> JSON {
         _ = await api.send(
             "PATCH", widgets + "/held", ["metadata": ["finalizers": .null]],
             headers: ["Content-Type": "application/merge-patch+json"])
-        for _ in 0..<500 {
+        for _ in 0..<6000 {
             if await api.send("GET", definitions + "/widgets.example.com").status == 404 { break }
             try await Task.sleep(for: .milliseconds(10))
         }

@@ -8,7 +8,7 @@ import Testing
 @testable import APIServer
 @testable import SPDY
 
-@Suite(.timeLimit(.minutes(1))) struct PodSessionTests {
+@Suite(.timeLimit(.minutes(5))) struct PodSessionTests {
     private let pods = "/api/v1/namespaces/default/pods"
     private let upgrade: HTTPHeaders = ["Upgrade": "websocket", "Sec-WebSocket-Protocol": "v5.channel.k8s.io"]
     private let tunnel: HTTPHeaders = ["Upgrade": "websocket", "Sec-WebSocket-Protocol": "SPDY/3.1+portforward.k8s.io"]

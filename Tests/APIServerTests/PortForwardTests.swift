@@ -8,7 +8,7 @@ import Testing
 
 @testable import SPDY
 
-@Suite(.timeLimit(.minutes(1))) struct PortForwardTests {
+@Suite(.timeLimit(.minutes(5))) struct PortForwardTests {
     let url = "/api/v1/namespaces/default/pods"
 
     /// What a client sends for one connection to port 80: streams 1 (error) and 3 (data), their headers compressed with the

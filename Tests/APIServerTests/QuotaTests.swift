@@ -154,7 +154,7 @@ import Testing
                 "hard": ["pods": "3", "requests.cpu": "2"], "used": ["pods": "1", "requests.cpu": "700m"],
             ]
             var status: JSON?
-            for _ in 0..<500 where status != wanted {
+            for _ in 0..<6000 where status != wanted {
                 status = await api.send("GET", base + "/resourcequotas/q").json["status"]
                 try await Task.sleep(for: .milliseconds(10))
             }

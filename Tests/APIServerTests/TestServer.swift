@@ -185,7 +185,7 @@ final class TestSink: ByteSink {
 
     /// Waits until there are so many events.
     func events(atLeast count: Int) async throws -> [JSON] {
-        for _ in 0..<2000 {
+        for _ in 0..<12_000 {
             let events = events
             if events.count >= count { return events }
             try await Task.sleep(for: .milliseconds(5))
@@ -287,7 +287,7 @@ final class TestServer: Sendable {
         case .stream(let status, let headers, let start):
             let sink = TestSink()
             start(sink)
-            for _ in 0..<1000 where !sink.isFinished { try? await Task.sleep(for: .milliseconds(2)) }
+            for _ in 0..<30_000 where !sink.isFinished { try? await Task.sleep(for: .milliseconds(2)) }
             return Answer(status: status, headers: headers, bytes: Array(sink.text.utf8))
         case .webSocket: return Answer(status: 101, headers: [:], bytes: [])
         case .forward(let forwarding):

@@ -98,11 +98,11 @@ final class ScriptedAPI: APIClient {
 
     static func key(_ name: String) -> ObjectKey { ObjectKey(namespace: "default", name: name) }
 
-    /// Runs the informer until `holds`, or records an issue after 10 s.
+    /// Runs the informer until `holds`, or records an issue after a minute.
     static func run(_ informer: Informer, until what: String, _ holds: @escaping @Sendable () -> Bool) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await informer.run() }
-            for _ in 0..<1000 where !holds() { try? await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<6000 where !holds() { try? await Task.sleep(for: .milliseconds(10)) }
             #expect(holds(), "never came true: \(what)")
             group.cancelAll()
         }
@@ -215,7 +215,7 @@ final class Changes: Sendable {
         recorder.record(.normal, "Started", "once", about: pod, kind: "Pod")
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await recorder.run() }
-            for _ in 0..<1000 where api.state.withLock({ $0.created.count < 2 }) { try? await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<6000 where api.state.withLock({ $0.created.count < 2 }) { try? await Task.sleep(for: .milliseconds(10)) }
             group.cancelAll()
         }
         let (created, patched) = api.state.withLock { ($0.created, $0.patched.map(\.1)) }
@@ -234,7 +234,7 @@ final class Changes: Sendable {
         recorder.record(.normal, "Word", String(repeating: "x", count: 2000), about: pod("quiet"), kind: "Pod")
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await recorder.run() }
-            for _ in 0..<1000 where api.state.withLock({ $0.created.last?["reason"] != "Word" }) {
+            for _ in 0..<6000 where api.state.withLock({ $0.created.last?["reason"] != "Word" }) {
                 try? await Task.sleep(for: .milliseconds(10))
             }
             group.cancelAll()

@@ -45,7 +45,7 @@ private struct Peer {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
+@Suite(.timeLimit(.minutes(5))) struct ConnectionTests {
     private func withLine(_ body: (SupervisorConnection, inout Peer) async throws -> Void) async throws {
         let (ours, theirs) = try UnixSocket.pair()
         try theirs.setNonBlocking()

@@ -8,7 +8,7 @@ import Testing
 
 @Suite(.serialized) struct LifecycleTests {
     /// Neither is sent: a message that the supervisor does not take breaks the line, and with it the whole pod.
-    @Test(.timeLimit(.minutes(1))) func whatIsTooBigIsRefusedAndHarmsNobody() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatIsTooBigIsRefusedAndHarmsNobody() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
             let healthy = node.config("while true; do sleep 0.05; done")

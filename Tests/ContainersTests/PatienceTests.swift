@@ -15,7 +15,7 @@ import Testing
             logger: Logger(label: "test-second"))
     }
 
-    @Test(.timeLimit(.minutes(1))) func aCancelledStopReturnsAndKillsNothing() async throws {
+    @Test(.timeLimit(.minutes(5))) func aCancelledStopReturnsAndKillsNothing() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
             let config = node.config("trap '' TERM; echo up; while true; do sleep 0.05; done")
@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aRequestToAStoppedSupervisorIsCancelled() async throws {
+    @Test(.timeLimit(.minutes(5))) func aRequestToAStoppedSupervisorIsCancelled() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
             let config = node.config("while true; do sleep 0.05; done")
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aSlowSupervisorKeepsItsPodAndHoldsUpNobody() async throws {
+    @Test(.timeLimit(.minutes(5))) func aSlowSupervisorKeepsItsPodAndHoldsUpNobody() async throws {
         try await withNode { node in
             let slow = try await node.sandbox { $0.name = "slow" }
             let config = node.config("while true; do sleep 0.05; done")
@@ -91,7 +91,7 @@ import Testing
     }
 
     /// A file system whose server never answers, as a network disk or a dying card: until its line is cut.
-    @Test(.timeLimit(.minutes(1))) func aDiskThatHangsHoldsUpWhatNeedsItAndNobodyElse() async throws {
+    @Test(.timeLimit(.minutes(5))) func aDiskThatHangsHoldsUpWhatNeedsItAndNobodyElse() async throws {
         try await withNode { node in
             guard Files.exists("/dev/fuse") else {
                 print("skipped: no /dev/fuse")
@@ -127,7 +127,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aSupervisorThatDiesWhileItIsWaitedForIsTold() async throws {
+    @Test(.timeLimit(.minutes(5))) func aSupervisorThatDiesWhileItIsWaitedForIsTold() async throws {
         try await withNode { node in
             let slow = try await node.sandbox()
             let supervisor = try ProcessHandle(pid: slow.supervisorPID)
@@ -149,7 +149,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func endsDuringAnAdoptionAreNotLost() async throws {
+    @Test(.timeLimit(.minutes(5))) func endsDuringAnAdoptionAreNotLost() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()
             for _ in 0..<5 {

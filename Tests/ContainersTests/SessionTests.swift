@@ -158,13 +158,13 @@ import Testing
                     sandbox: sandbox.uid, container: config.id, ExecConfig(arguments: ["true"]))
                 #expect(try await session.wait() == 0)
             }
-            try await run()
             let before = try descriptors()
             for _ in 0..<30 { try await run() }
-            #expect(try descriptors() == before)
+            // What a command had is let go of behind its answer.
+            try await eventually("the supervisor has let go of them") { try descriptors() == before }
             if let tree = node.tree {
                 let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
-                #expect(try group.children().isEmpty)
+                try await eventually("their groups are gone") { try group.children().isEmpty }
             }
         }
     }

@@ -115,7 +115,7 @@ final class TestNode: Sendable {
     /// Waits for a container's end by asking; generous.
     func end(of id: String, in uid: String, runtime: PodRuntime? = nil) async throws -> Containers.ExitStatus {
         let runtime = runtime ?? self.runtime
-        for _ in 0..<3000 {
+        for _ in 0..<9000 {
             if let status = await runtime.status(uid)?.containers.first(where: { $0.id == id }),
                 case .exited(let exit) = status.state
             {
@@ -123,7 +123,7 @@ final class TestNode: Sendable {
             }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw ContainersError.invalid("container \(id) did not end within 30 s")
+        throw ContainersError.invalid("container \(id) did not end within 90 s")
     }
 }
 
@@ -153,9 +153,9 @@ func text(_ stream: AsyncStream<[UInt8]>) async -> String {
 
 /// Waits until something holds; generous.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    for _ in 0..<3000 {
+    for _ in 0..<9000 {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }
-    Issue.record("not within 30 s: \(what)")
+    Issue.record("not within 90 s: \(what)")
 }

@@ -133,6 +133,9 @@ extension ClusterTests {
             // No replacements become ready: the node takes no more pods.
             _ = try await client.patch(
                 .nodes, ObjectKey(name: "n1"), .merge, ["spec": ["unschedulable": true]], subresource: nil)
+            try await cluster.eventually("the scheduler knows") {
+                cluster.informers.informer(.nodes).object(ObjectKey(name: "n1"))?.at("spec", "unschedulable") == true
+            }
             var gone = 0
             var refusals: [APIStatus] = []
             for pod in try await client.list(.pods, namespace: "default").items {

@@ -92,7 +92,7 @@ import Testing
                     return .done
                 }
             }
-            for _ in 0..<1000 where record.state.withLock({ $0.done.count }) < 100 {
+            for _ in 0..<6000 where record.state.withLock({ $0.done.count }) < 100 {
                 try? await Task.sleep(for: .milliseconds(10))
             }
             group.cancelAll()

@@ -68,6 +68,10 @@ extension ClusterTests {
                     "metadata": ["name": "stray", "namespace": "default", "labels": ["app": "rc"]],
                     "spec": ["containers": [["name": "c", "image": "web:1"]]],
                 ])
+            // Seen before the controller makes a pod of its own.
+            try await cluster.eventually("the stray is seen") {
+                cluster.informers.informer(.pods).object(ObjectKey(namespace: "default", name: "stray")) != nil
+            }
             let created = try await cluster.client.create(.replicationControllers, Self.controller(replicas: 1))
             try await cluster.eventually("the stray is adopted") {
                 try await cluster.get(.pods, "stray")?.at("metadata", "ownerReferences")?[0]?["uid"]

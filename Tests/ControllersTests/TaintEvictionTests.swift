@@ -104,8 +104,12 @@ import Testing
             let patient: JSON = [
                 ["key": "broken", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3600]
             ]
+            // Its end is the second look at it: the patient one has been looked at by then.
+            let briefly: JSON = [
+                ["key": "broken", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1]
+            ]
             _ = try await cluster.client.create(.pods, Self.pod("patient", tolerations: patient))
-            _ = try await cluster.client.create(.pods, Self.pod("mark"))
+            _ = try await cluster.client.create(.pods, Self.pod("mark", tolerations: briefly))
             try await Self.taint(cluster, Self.taints)
             try await cluster.eventually("the taint is seen") { try await Self.isLeaving(cluster, "mark") }
             #expect(try await Self.isLeaving(cluster, "patient") == false)

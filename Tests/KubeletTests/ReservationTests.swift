@@ -7,7 +7,7 @@ import Testing
 
 @testable import Kubelet
 
-@Suite(.timeLimit(.minutes(1))) struct ReservationTests {
+@Suite(.timeLimit(.minutes(5))) struct ReservationTests {
     private static func pod(_ cpu: String) throws -> JSON {
         try #require(try YAML.parse(Array(ResizeTests.yaml(cpu, "64Mi").utf8)).first)
     }

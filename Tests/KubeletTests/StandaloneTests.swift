@@ -11,7 +11,7 @@ import Testing
 
 @testable import Kubelet
 
-@Suite(.timeLimit(.minutes(2))) struct StandaloneTests {
+@Suite(.timeLimit(.minutes(5))) struct StandaloneTests {
     static let manifest = """
         apiVersion: v1
         kind: ConfigMap

@@ -62,7 +62,7 @@ private final class Tokens: APIClient {
     ) -> AsyncThrowingStream<WatchEvent, any Error> { AsyncThrowingStream { $0.finish() } }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct TokenTests {
+@Suite(.timeLimit(.minutes(5))) struct TokenTests {
     static let pod = PodIdentity(namespace: "shop", name: "web", uid: "u1")
     static let question = TokenQuestion(account: "robot", audience: "", seconds: 1000)
 

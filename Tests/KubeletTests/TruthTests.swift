@@ -230,7 +230,7 @@ import Testing
     }
 
     /// The API forgets an address that the pod does not have any more.
-    @Test(.timeLimit(.minutes(1))) func theAPIForgetsAnAddress() async throws {
+    @Test(.timeLimit(.minutes(5))) func theAPIForgetsAnAddress() async throws {
         let server = try await APIModeTests.server()
         let client = server.client
         let pod = try await APIModeTests.create(
@@ -250,7 +250,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CommandTests {
+@Suite(.timeLimit(.minutes(5))) struct CommandTests {
     private func runner(_ runtime: FakeRuntime) -> HandlerRunner {
         HandlerRunner(runtime: runtime, prober: FakeProber(), podUID: "u1", address: nil)
     }
@@ -295,7 +295,12 @@ import Testing
         let (cancels, cancelled) = AsyncStream<Void>.makeStream()
         let hanging = session(exit: nil) { cancelled.finish() }
         runtime.state.withLock { $0.exec = { hanging } }
-        let failure = await runner(runtime).run(.exec(["x"]), container: [:], id: "c1", timeout: .milliseconds(20))
+        // A machine that starves may not come to asking within the time; it gets more.
+        var (failure, limit): (HandlerFailure?, Duration) = (nil, .milliseconds(20))
+        repeat {
+            failure = await runner(runtime).run(.exec(["x"]), container: [:], id: "c1", timeout: limit)
+            limit *= 4
+        } while failure?.wasAsked == false && limit < .seconds(60)
         #expect(failure?.wasAsked == true)
         for await _ in cancels {}
     }

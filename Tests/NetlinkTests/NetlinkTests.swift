@@ -202,10 +202,10 @@ import Testing
         try NetworkNamespace.runBlocking(fd: namespace) {
             #expect(system("nft delete element inet watched s '{ 10.0.0.2 }'") == 0)
         }
-        for _ in 0..<200 where counter.value < 1 { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6000 where counter.value < 1 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(counter.value == 1)
         try NetworkNamespace.runBlocking(fd: namespace) { #expect(system("nft flush ruleset") == 0) }
-        for _ in 0..<200 where counter.value < 2 { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6000 where counter.value < 2 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(counter.value == 2)
         withExtendedLifetime(monitor) {}
     }

@@ -73,7 +73,7 @@ private final class Cluster: Sendable {
     > {
         Set(
             try (0..<count).map { _ in
-                String(try askTCP(from: from, IPAddress(address)!, port, seconds: 1).prefix { $0 != " " })
+                String(try askTCP(from: from, IPAddress(address)!, port, seconds: 10).prefix { $0 != " " })
             })
     }
 
@@ -110,7 +110,7 @@ private final class Cluster: Sendable {
                 // The client keeps its address.
                 let own = cluster.ip(3, v6: address.contains(":"))
                 #expect(try askTCP(from: client.namespace, IPAddress(address)!, 80).hasSuffix(" \(own)"))
-                let udp = Set(try (0..<24).map { _ in try askUDP(from: client.namespace, IPAddress(address)!, 80) })
+                let udp = Set(try (0..<96).map { _ in try askUDP(from: client.namespace, IPAddress(address)!, 80) })
                 #expect(udp == Set(all.map { "\($0) \(own)" }))
             }
             // 300 requests, none lost.
@@ -255,7 +255,7 @@ private final class Cluster: Sendable {
             cluster.api.put(.services, service("udp", ["10.43.0.7"], ports: [("udp", 80, "UDP")]))
             cluster.api.put(.endpointSlices, slice("udp", endpoints([cluster.ip(0)]), ports: [("udp", 8080, "UDP")]))
             // One flow: always the same source port.
-            func ask() throws -> String { try askUDP(from: client, address, 80, sourcePort: 5555) }
+            func ask() throws -> String { try askUDP(from: client, address, 80, sourcePort: 5555, seconds: 1) }
             #expect(try await eventually { try ask().hasPrefix("pod0") })
             cluster.api.put(.endpointSlices, slice("udp", endpoints([cluster.ip(1)]), ports: [("udp", 8080, "UDP")]))
             #expect(try await eventually { try ask().hasPrefix("pod1") })
@@ -364,12 +364,12 @@ private final class Cluster: Sendable {
         let cluster = try await Cluster(pods: 2)
         let leaving = cluster.addresses[0].ips[0]
         try await cluster.withProxy { proxy in
-            #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .seconds(5)), "nobody sends there")
+            #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .seconds(60)), "nobody sends there")
             cluster.api.put(.services, service("web", ["10.43.0.7"]))
             cluster.api.put(.endpointSlices, slice("web", endpoints([cluster.ip(0), cluster.ip(1)])))
             #expect(try await cluster.reaches(cluster.node.namespace, "10.43.0.7", ["pod0", "pod1"]))
             #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .milliseconds(50)) == false)
-            async let gone = proxy.waitUntilRemoved(address: leaving, timeout: .seconds(5))
+            async let gone = proxy.waitUntilRemoved(address: leaving, timeout: .seconds(60))
             cluster.api.put(
                 .endpointSlices,
                 slice(
@@ -398,7 +398,7 @@ private final class Cluster: Sendable {
             group.addTask { try await proxy.run() }
             // Nothing is known of the API yet, and the kernel still sends there.
             #expect(await proxy.waitUntilRemoved(address: leaving, timeout: .milliseconds(50)) == false)
-            async let gone = proxy.waitUntilRemoved(address: leaving, timeout: .seconds(10))
+            async let gone = proxy.waitUntilRemoved(address: leaving, timeout: .seconds(60))
             group.addTask { await informers.run() }
             #expect(await gone)
             #expect(try cluster.answers(cluster.node.namespace, "10.43.0.7") == ["pod1"])

@@ -87,7 +87,7 @@ func sql(_ path: String, _ text: String) {
         _ = try await store.open { _ in }
         let before = recording.syncs
         try await store.create(key("e", in: "events"), value("e"), .ring)
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(90)
         while recording.syncs == before, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(50)) }
         #expect(recording.syncs > before)
         try await store.close()
@@ -230,7 +230,7 @@ func sql(_ path: String, _ text: String) {
         try await store.compact(through: store.currentRevision)
         // A step of 256 pages a second: this only sees that it goes down by itself.
         let most = try await store.statistics().pages
-        let deadline = ContinuousClock.now + .seconds(40)
+        let deadline = ContinuousClock.now + .seconds(90)
         while try await store.statistics().pages > most - 512, ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(200))
         }

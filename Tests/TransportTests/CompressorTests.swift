@@ -12,7 +12,7 @@ import Testing
         HTTPResponse(status: 200, body: [[UInt8](repeating: 0x61, count: bytes)[...]])
     }
 
-    @Test(.timeLimit(.minutes(2))) func theBacklogIsBounded() async throws {
+    @Test(.timeLimit(.minutes(5))) func theBacklogIsBounded() async throws {
         try await blocking {
             let compressor = Compressor(threads: 1, backlog: 1 << 20)
             let gate = Gate<Void>()

@@ -36,9 +36,9 @@ final class Tokens: Sendable {
     /// Those of them that are there still.
     var held: Int { given.withLock { $0.count { $0.token != nil } } }
 
-    /// Waits, at most 20 seconds, until none is left.
+    /// Waits, at most for the tests' patience, until none is left.
     func areGone() async throws -> Bool {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .milliseconds(patience)
         while given.withLock({ $0.contains { $0.token != nil } }) {
             guard ContinuousClock.now < deadline else { return false }
             try await Task.sleep(for: .milliseconds(5))

@@ -17,7 +17,7 @@ extension TransportTests {
 
         /// Says something until the other side has gone: true. False when it just does not take any more.
         private static func isLeft(_ peer: Client) -> Bool {
-            peer.timeout(SO_SNDTIMEO, milliseconds: 10_000)
+            peer.timeout(SO_SNDTIMEO, milliseconds: patience)
             let part = [UInt8](repeating: 1, count: 1 << 20)
             while peer.trySend(part) == part.count {}
             return errno != EAGAIN
@@ -42,13 +42,16 @@ extension TransportTests {
         @Test func aServerMayTakeItsTime() async throws {
             let back = try Back { peer in
                 _ = try peer.readHead()
-                usleep(900_000)
+                usleep(3_000_000)
                 try peer.send("HTTP/1.1 200 OK\r\nContent-Length: 600001\r\n\r\n")
                 try peer.send([UInt8](repeating: 1, count: 600_000))
-                usleep(900_000)
+                usleep(3_000_000)
                 try peer.send([2])
             }
-            try await withWay(Self.impatient) { forwarding(to: back.port, $0) } _: { port in
+            // The client has this long to take what there is.
+            var configuration = local()
+            configuration.idleTimeout = .seconds(2)
+            try await withWay(configuration) { forwarding(to: back.port, $0) } _: { port in
                 let body = try await talk(port) { try $0.get("/x").body }
                 #expect(body.count == 600_001 && body.last == 2)
             }

@@ -154,7 +154,7 @@ extension TransportTests {
                 try await withServer(configuration: behind, Self.back) { back, _ in
                     let front = try local(authority)
                     try await withFront(to: back, isSecure: true, front) { port in
-                        let curl = "curl -sS -m 20 --cacert \(directory)/ca.crt"
+                        let curl = "curl -sS -m 90 --cacert \(directory)/ca.crt"
                         let url = "https://127.0.0.1:\(port)"
                         let get = try await shell("\(curl) -w ' %{http_version}' \(url)/a")
                         #expect(get.output == "GET /a [] 0 2")

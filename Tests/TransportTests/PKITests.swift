@@ -149,7 +149,7 @@ extension TransportTests {
                     return text("\(certificate.commonName) \(certificate.organizations)")
                 } _: { port, server in
                     let url = "https://127.0.0.1:\(port)/"
-                    let curl = "curl -sS -m 20 --cacert \(directory)/ca.crt"
+                    let curl = "curl -sS -m 90 --cacert \(directory)/ca.crt"
                     #expect(try await shell("\(curl) \(url)").output == "anonymous")
                     #expect(
                         try await shell("\(curl) -E \(directory)/good.pem \(url)").output == "ann [\"dev\", \"ops\"]")

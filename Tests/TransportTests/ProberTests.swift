@@ -14,7 +14,7 @@ extension TransportTests {
 
         private func get(
             _ port: Int, _ path: String = "/", scheme: String = "http", headers: HTTPHeaders = [:],
-            timeout: Duration = .seconds(20)
+            timeout: Duration = .milliseconds(patience)
         ) async -> ProbeResult {
             await prober.httpGet(
                 scheme: scheme, host: "127.0.0.1", port: port, path: path, headers: headers, timeout: timeout)
@@ -44,7 +44,7 @@ extension TransportTests {
                 #expect(
                     await get(port, "/large") == .response(status: 200, body: [UInt8](repeating: 0x78, count: 10 << 10))
                 )
-                #expect(await prober.tcp(host: "127.0.0.1", port: port, timeout: .seconds(20)) == nil)
+                #expect(await prober.tcp(host: "127.0.0.1", port: port, timeout: .milliseconds(patience)) == nil)
             }
         }
 
@@ -53,12 +53,12 @@ extension TransportTests {
             try await withServer { request in
                 if request.path == "/begun" { begun.fulfil(true) }
                 return .deferred {
-                    try? await Task.sleep(for: .seconds(60))
+                    try? await Task.sleep(for: .seconds(3600))
                     return text("late")
                 }
             } _: { port, server in
                 #expect(
-                    await get(port, "/never", timeout: .milliseconds(200))
+                    await get(port, "/never", timeout: .seconds(2))
                         == .failure(
                             "Get \"http://127.0.0.1:\(port)/never\": context deadline exceeded "
                                 + "(Client.Timeout exceeded while awaiting headers)"))
@@ -77,11 +77,11 @@ extension TransportTests {
                 #expect(
                     await get(closed, scheme: "HTTPS") == .failure("Get \"https://127.0.0.1:\(closed)/\": \(refused)"))
             }
-            #expect(await prober.tcp(host: "127.0.0.1", port: closed, timeout: .seconds(20)) == refused)
+            #expect(await prober.tcp(host: "127.0.0.1", port: closed, timeout: .milliseconds(patience)) == refused)
             let silent = try DeafPort(.silent)
             let nowhere = await prober.tcp(host: "127.0.0.1", port: silent.number, timeout: .milliseconds(300))
             #expect(nowhere?.hasPrefix("dial tcp 127.0.0.1:\(silent.number): ") == true)
-            let six = await prober.tcp(host: "::1", port: closed, timeout: .seconds(20))
+            let six = await prober.tcp(host: "::1", port: closed, timeout: .milliseconds(patience))
             #expect(six?.hasPrefix("dial tcp [::1]:\(closed): ") == true)
         }
 

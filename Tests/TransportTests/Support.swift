@@ -76,6 +76,9 @@ func talk<T: Sendable>(_ port: Int, _ body: @escaping @Sendable (Client) throws 
 
 struct Ended: Error {}
 
+/// Milliseconds after which what a test waits for does not come any more. No machine is so slow.
+let patience = 90_000
+
 /// A port on loopback that does not answer, held for as long as this lives so that nobody else gets it.
 ///
 /// Refusing is done by a socket that never listens: a closed listener may live on for a moment, in a child that another
@@ -122,7 +125,7 @@ final class DeafPort {
     deinit { for descriptor in descriptors { Glibc.close(descriptor) } }
 }
 
-/// One blocking connection; a read that waits for 20 seconds fails.
+/// One blocking connection; a read that waits for `patience` fails.
 final class Client {
     struct Response {
         var status = 0, head = "", body: [UInt8] = []
@@ -134,7 +137,7 @@ final class Client {
 
     init(_ port: Int) throws {
         fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        timeout(SO_RCVTIMEO, milliseconds: 20_000)
+        timeout(SO_RCVTIMEO, milliseconds: patience)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian
@@ -154,7 +157,7 @@ final class Client {
     /// The other end of somebody's connection.
     init(accepted fd: Int32) {
         self.fd = fd
-        timeout(SO_RCVTIMEO, milliseconds: 20_000)
+        timeout(SO_RCVTIMEO, milliseconds: patience)
     }
 
     deinit { Glibc.close(fd) }
@@ -295,7 +298,7 @@ func withDirectory<T>(_ body: (String) async throws -> T) async throws -> T {
     }
 }
 
-/// A value that tests wait for, at most 20 seconds.
+/// A value that tests wait for, at most for their `patience`.
 final class Promise<T: Sendable>: Sendable {
     private let value = Mutex<T?>(nil)
 
@@ -304,7 +307,7 @@ final class Promise<T: Sendable>: Sendable {
     var present: T? { value.withLock { $0 } }
 
     func get() async throws -> T {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .milliseconds(patience)
         while ContinuousClock.now < deadline {
             if let present { return present }
             try await Task.sleep(for: .milliseconds(5))

@@ -190,7 +190,7 @@ extension TransportTests {
                     }
                     #expect(!rest.isEmpty, "64 MiB went out to somebody who reads nothing")
                     go.fulfil(true)
-                    client.timeout(SO_SNDTIMEO, milliseconds: 20_000)
+                    client.timeout(SO_SNDTIMEO, milliseconds: patience)
                     try client.send(Array(rest))
                     try client.sendFrame(2, [])
                     #expect(try client.readFrame().payload == Array("\((whole + 1) * 65536)".utf8))
@@ -224,7 +224,7 @@ extension TransportTests {
                     #expect(throws: SystemError.self, "all were read, though nobody takes them") {
                         try client.readFrame()
                     }
-                    client.timeout(SO_RCVTIMEO, milliseconds: 20_000)
+                    client.timeout(SO_RCVTIMEO, milliseconds: patience)
                     go.fulfil(true)
                     let answers = [try client.readFrame(), try client.readFrame()]
                     #expect(answers.first { $0.opcode == 2 }?.payload == Array("\(wanted)".utf8))

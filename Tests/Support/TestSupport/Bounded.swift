@@ -4,7 +4,7 @@ import System
 
 /// Runs `body`; throws ETIMEDOUT when it does not end in time.
 public func bounded<T: Sendable>(
-    _ limit: Duration = .seconds(90), _ body: @escaping @Sendable () async throws -> T
+    _ limit: Duration = .seconds(300), _ body: @escaping @Sendable () async throws -> T
 ) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
         group.addTask(operation: body)

@@ -78,7 +78,7 @@ def watching():
     seen = []
 
     def follow():
-        for event in watch.Watch().stream(core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=20):
+        for event in watch.Watch().stream(core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=60):
             if event["object"].metadata.name == "watched":
                 seen.append(event["type"])
             if event["type"] == "DELETED":
@@ -89,7 +89,7 @@ def watching():
     core.create_namespaced_config_map(namespace, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="watched")))
     core.patch_namespaced_config_map("watched", namespace, {"data": {"a": "1"}})
     core.delete_namespaced_config_map("watched", namespace)
-    thread.join(20)
+    thread.join(60)
     assert seen == ["ADDED", "MODIFIED", "DELETED"], seen
 
 
@@ -125,12 +125,12 @@ def electing():
     lock = ConfigMapLock("leader", namespace, f"me-{uuid.uuid4()}")
     election = electionconfig.Config(lock, lease_duration=4, renew_deadline=3, retry_period=1, onstarted_leading=done.set, onstopped_leading=lambda: None)
     threading.Thread(target=lambda: leaderelection.LeaderElection(election).run(), daemon=True).start()
-    assert done.wait(15), "nobody leads"
+    assert done.wait(90), "nobody leads"
 
 
 def ending():
     core.delete_namespace(namespace)
-    for _ in range(200):
+    for _ in range(900):
         try:
             core.read_namespace(namespace)
         except ApiException as error:

@@ -42,11 +42,18 @@ same() {
   if [ "$2" = "$3" ]; then ok "$1"; else fail "$1" "wanted: $2
    found: $3"; fi
 }
+# soon WHAT REGEX COMMAND...: as expect, but what is told a moment later counts, too.
+soon() { wait_until 60 says "${@:2}"; expect "$@"; }
+says() {
+  local regex=$1
+  shift
+  "$@" 2>&1 | grep -qE -- "$regex"
+}
 # essential: after a failed check without which nothing else makes sense.
 essential() { broken=$1; }
 
 in_node() { nsenter --net="/run/netns/$NODE" "$@"; }
-k() { KUBECACHEDIR=$WORK/cache timeout --foreground "${K_TIMEOUT:-60}" nsenter --net="/run/netns/$NODE" "$KUBECTL" --kubeconfig "$DATA/admin.kubeconfig" "$@"; }
+k() { KUBECACHEDIR=$WORK/cache timeout --foreground "${K_TIMEOUT:-200}" nsenter --net="/run/netns/$NODE" "$KUBECTL" --kubeconfig "$DATA/admin.kubeconfig" "$@"; }
 kp() { k -n production "$@"; }
 noded() { in_node "$NODED" "$@"; }
 
@@ -73,12 +80,20 @@ stop_noded() {
   { wait "$NODED_PID"; } 2>/dev/null || stop_code=$?
   NODED_PID=""
 }
+# stop_child PID: of a subshell in the background, with the program that it waits for.
+stop_child() {
+  pkill -P "$1" 2>/dev/null
+  kill "$1" 2>/dev/null
+  { wait "$1"; } 2>/dev/null
+}
 node_ready() { [ "$(k get node e2e -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
 web_pods() { kp get pods -l app=web --no-headers -o custom-columns=:metadata.name; }
 service_ip() { kp get service web-app -o jsonpath='{.spec.clusterIP}'; }
 # fetch N: N pages through the Service, from the node, each over a connection of its own; prints the pods that answered.
-fetch() { in_node curl -s --http1.0 --max-time 60 "http://$(service_ip)/?[1-$1]" | grep -oE 'web-app-[a-z0-9]+-[a-z0-9]+' | sort | uniq -c; }
+fetch() { in_node curl -s --http1.0 --max-time 180 "http://$(service_ip)/?[1-$1]" | grep -oE 'web-app-[a-z0-9]+-[a-z0-9]+' | sort | uniq -c; }
 ready_endpoints() { kp get endpointslices -l kubernetes.io/service-name=web-app -o json | jq '[.items[].endpoints[]? | select(.conditions.ready)] | length'; }
+# answering_are N: as many pods answer through the Service.
+answering_are() { [ "$(fetch 100 | grep -c .)" = "$1" ]; }
 ready_endpoints_are() { [ "$(ready_endpoints)" = "$1" ]; }
 restarts() { kp get pod "$1" -o jsonpath='{.status.containerStatuses[0].restartCount}'; }
 
@@ -155,7 +170,7 @@ close_lab() {
   ip netns del "$NODE" 2>/dev/null
   ip netns del "$LAN" 2>/dev/null
   rm -rf "$WORK" "$RUN"
-  left=$(new_leftovers "$BEFORE" 5 | grep -E "$own")
+  left=$(new_leftovers "$BEFORE" 15 | grep -E "$own")
   if [ -z "$left" ]; then
     ok "nothing is left on the machine"
   else

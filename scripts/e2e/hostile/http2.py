@@ -127,7 +127,7 @@ def bad_requests():
         sock = connect2()
         send(sock, request(1, block))
         outcome = None
-        for kind, _, stream, payload in frames(sock, 3):
+        for kind, _, stream, payload in frames(sock, 30):
             if kind in (RST_STREAM, GOAWAY) or kind == HEADERS and stream == 1:
                 outcome = kind
                 # A literal or indexed :status 200 would begin with 0x88.

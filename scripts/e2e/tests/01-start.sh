@@ -54,7 +54,7 @@ for bad in "--cluster-domain Bad_Domain" "--pod-cidr 192.168.87.0/24" "--resolv-
   refused "a flag that cannot work is named: $bad" "${bad%% *}|no such address" \
     noded run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --node-ip 192.168.87.2 --port 6555 $bad
 done
-text=$(in_node timeout 20 "$NODED" run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --node-ip 192.168.87.2 2>&1)
+text=$(in_node timeout 60 "$NODED" run --data-dir "$WORK/other" --run-dir "$RUN-other" --cgroup "$CGROUP-other" --node-ip 192.168.87.2 2>&1)
 same "a port in use ends with 1" 1 $?
 if grep -qE '6443' <<<"$text"; then ok "and says which"; else fail "and says which" "$text"; fi
 rm -rf "$WORK/other" "$RUN-other"

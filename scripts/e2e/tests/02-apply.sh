@@ -1,10 +1,10 @@
 # The web application: apply, and what kubectl shows of it
 
 expect "kubectl apply" 'deployment.apps/web-app created' k apply -f "$demo/web-app.yaml"
-expect "kubectl rollout status" 'deployment "web-app" successfully rolled out' kp rollout status deployment web-app --timeout=90s ||
+expect "kubectl rollout status" 'deployment "web-app" successfully rolled out' kp rollout status deployment web-app --timeout=180s ||
   { k get pods -A -o wide; kp describe pods | tail -n 40; k get events -A | tail -n 20; essential "the demo does not run"; return; }
 expect "apply again changes nothing" 'deployment.apps/web-app unchanged' k apply -f "$demo/web-app.yaml"
-expect "kubectl wait" 'condition met' kp wait --for=condition=Ready pod -l app=web --timeout=30s
+expect "kubectl wait" 'condition met' kp wait --for=condition=Ready pod -l app=web --timeout=90s
 
 wide=$(k get deploy,rs,po,svc,no -A -o wide 2>&1)
 row() { if grep -qE -- "$2" <<<"$wide"; then ok "get -A -o wide: $1"; else fail "get -A -o wide: $1" "$wide"; fi; }
@@ -21,8 +21,8 @@ pod=$(web_pods | head -n 1)
 expect "describe deployment" 'RollingUpdateStrategy: +0 max unavailable, 1 max surge' kp describe deployment web-app
 expect "describe pod: probes" 'Liveness: +http-get http://:http/health delay=2s timeout=1s period=5s' kp describe pod "$pod"
 expect "describe pod: quality of service" 'QoS Class: +Burstable' kp describe pod "$pod"
-expect "describe pod: events" 'Started +[0-9a-z()]+.* +kubelet' kp describe pod "$pod"
-expect "describe service: endpoints" 'Endpoints: +10\.42\.0\.[0-9]+:8080,10\.42\.0\.[0-9]+:8080' kp describe service web-app
+soon "describe pod: events" 'Started +[0-9a-z()]+.* +kubelet' kp describe pod "$pod"
+soon "describe service: endpoints" 'Endpoints: +10\.42\.0\.[0-9]+:8080,10\.42\.0\.[0-9]+:8080' kp describe service web-app
 expect "describe node: pods" 'production +web-app-' k describe node e2e
 expect "-o yaml" '^kind: Deployment' kp get deployment web-app -o yaml
 expect "-o json" '"readyReplicas": 3' kp get deployment web-app -o json

@@ -4,13 +4,13 @@ pod=$(web_pods | head -n 1)
 expect "logs" "web-app v1.0.0 on $pod listens on 8080" kp logs "$pod"
 expect "logs --tail=1 --timestamps" '^20[0-9-]+T[0-9:.]+(Z|\+00:00) ' kp logs "$pod" --tail=1 --timestamps
 expect "logs of a deployment" 'listens on 8080' kp logs deployment/web-app
-(K_TIMEOUT=8 kp logs -f "$pod" >"$WORK/follow" 2>&1) &
+(K_TIMEOUT=60 kp logs -f "$pod" >"$WORK/follow" 2>&1) &
 follower=$!
-sleep 1
+wait_until 30 test -s "$WORK/follow"
 expect "exec prints" '^hello$' kp exec "$pod" -- echo hello
 kp exec "$pod" -- sh -c 'echo followed-line >/proc/1/fd/1' >/dev/null 2>&1
-{ wait $follower; } 2>/dev/null
-if grep -q followed-line "$WORK/follow"; then ok "logs -f follows"; else fail "logs -f follows" "$(tail -n 5 "$WORK/follow")"; fi
+if wait_until 30 grep -q followed-line "$WORK/follow"; then ok "logs -f follows"; else fail "logs -f follows" "$(tail -n 5 "$WORK/follow")"; fi
+stop_child $follower
 kp exec "$pod" -- sh -c 'exit 7' >/dev/null 2>&1
 same "exec hands on the exit code" 7 $?
 same "exec -i takes input" "$(seq 1 20000 | sha256sum)" "$(seq 1 20000 | kp exec -i "$pod" -- sha256sum)"

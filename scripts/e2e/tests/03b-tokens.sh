@@ -45,7 +45,7 @@ kt apply -f - >/dev/null <<YAML
 {apiVersion: v1, kind: Pod, metadata: {name: pod-says-no}, spec: {serviceAccountName: robot, automountServiceAccountToken: false,
  terminationGracePeriodSeconds: 0, containers: [{name: c, image: "$image", command: [sleep, "3600"]}]}}
 YAML
-check "pods with and without" kt wait --for=condition=Ready pod --all --timeout=60s
+check "pods with and without" kt wait --for=condition=Ready pod --all --timeout=120s
 token=$(kt exec inside -- cat $place/token)
 said=$(claims "$token")
 same "the token is the account's" system:serviceaccount:tokens:robot "$(jq -r .sub <<<"$said")"

@@ -4,7 +4,7 @@ for part in certificate-authority client-certificate client-key; do
   sed -n "s/^ *$part-data: *//p" "$DATA/admin.kubeconfig" | tr -d '"' | base64 -d >"$WORK/$part.pem"
 done
 post() {
-  in_node curl -s --max-time 10 --cacert "$WORK/certificate-authority.pem" --cert "$WORK/client-certificate.pem" --key "$WORK/client-key.pem" \
+  in_node curl -s --max-time 60 --cacert "$WORK/certificate-authority.pem" --cert "$WORK/client-certificate.pem" --key "$WORK/client-key.pem" \
     -H 'Content-Type: application/json' -d "$2" "https://192.168.87.2:6443$1?fieldValidation=Strict"
 }
 deployment() { jq -nc "{apiVersion: \"apps/v1\", kind: \"Deployment\", metadata: {name: \"bad\"}, spec: {replicas: 1, selector: {matchLabels: {a: \"b\"}}, template: {metadata: {labels: {a: \"b\"}}, spec: {containers: [{name: \"c\", image: \"i\"}]}}}} | $1"; }

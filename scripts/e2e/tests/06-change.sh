@@ -1,20 +1,20 @@
 # Scale, watch, a rolling update that loses no request
 
-(K_TIMEOUT=25 kp get deployment web-app -w --no-headers >"$WORK/watch" 2>&1) &
+(kp get deployment web-app -w --no-headers >"$WORK/watch" 2>&1) &
 watcher=$!
 expect "scale up" 'scaled' kp scale deployment web-app --replicas=5
-check "to five" kp wait --for=jsonpath='{.status.readyReplicas}'=5 deployment/web-app --timeout=40s
+check "to five" kp wait --for=jsonpath='{.status.readyReplicas}'=5 deployment/web-app --timeout=120s
 kp scale deployment web-app --replicas=3 >/dev/null
 three_pods() { [ "$(web_pods | grep -c .)" = 3 ]; }
-if wait_until 40 three_pods; then ok "scale down to three"; else fail "scale down to three" "$(kp get pods)"; fi
-kill $watcher 2>/dev/null
-{ wait $watcher; } 2>/dev/null
+if wait_until 90 three_pods; then ok "scale down to three"; else fail "scale down to three" "$(kp get pods)"; fi
+wait_until 30 grep -qE '5/5' "$WORK/watch"
+stop_child $watcher
 if grep -qE '5/5' "$WORK/watch"; then ok "get -w saw it"; else fail "get -w saw it" "$(cat "$WORK/watch")"; fi
 
 # ask NAME SECONDS: a pod in namespace default that asks the Service by name, 100 times a second.
 ask() {
   k run "$1" --image=ghcr.io/company/web-app:v1.0.0 --restart=Never --command -- /bin/loop web-app.production 80 "${3:-100}" "$2" >/dev/null
-  k wait --for=jsonpath='{.status.phase}'=Running "pod/$1" --timeout=30s >/dev/null
+  k wait --for=jsonpath='{.status.phase}'=Running "pod/$1" --timeout=90s >/dev/null
 }
 # answered NAME SECONDS WHAT: waits for the asker's end; it has lost no request.
 answered() {
@@ -28,10 +28,10 @@ answered() {
 ask during-update 20
 sed 's/v1\.0\.0/v1.1.0/' "$demo/web-app.yaml" >"$WORK/changed.yaml"
 expect "apply of a changed file" 'deployment.apps/web-app configured' k apply -f "$WORK/changed.yaml"
-expect "rolls out" 'successfully rolled out' kp rollout status deployment web-app --timeout=90s
-expect "to the new version" 'version v1.1.0' in_node curl -s --max-time 5 "http://$(service_ip)/"
+expect "rolls out" 'successfully rolled out' kp rollout status deployment web-app --timeout=180s
+expect "to the new version" 'version v1.1.0' in_node curl -s --max-time 30 "http://$(service_ip)/"
 same "in a second replica set" 2 "$(kp get rs -o name | wc -l)"
 expect "rollout history" '^2 ' kp rollout history deployment web-app
-answered during-update 60 "no request is lost in a rolling update"
+answered during-update 150 "no request is lost in a rolling update"
 kp scale deployment web-app --replicas=3 >/dev/null
-wait_until 40 three_pods
+wait_until 90 three_pods

@@ -25,20 +25,20 @@ by_port=$!
 nsenter --net="/run/netns/$NODE" "$KUBECTL" --kubeconfig "$DATA/admin.kubeconfig" proxy --unix-socket="$WORK/proxy.sock" >"$WORK/proxy2.log" 2>&1 &
 by_socket=$!
 serves() { grep -q 'Starting to serve on 127' "$WORK/proxy.log" && [ -S "$WORK/proxy.sock" ]; }
-if wait_until 15 serves; then ok "kubectl proxy starts"; else fail "kubectl proxy starts" "$(cat "$WORK"/proxy*.log)"; fi
+if wait_until 60 serves; then ok "kubectl proxy starts"; else fail "kubectl proxy starts" "$(cat "$WORK"/proxy*.log)"; fi
 port=$(sed -nE 's/.*127\.0\.0\.1:([0-9]+).*/\1/p' "$WORK/proxy.log")
-expect "kubectl proxy --port=0" '"v1"' in_node curl -s --max-time 10 "http://127.0.0.1:$port/api/"
-expect "kubectl proxy --unix-socket" '"v1"' in_node curl -s --max-time 10 --unix-socket "$WORK/proxy.sock" http://localhost:0/api/
+expect "kubectl proxy --port=0" '"v1"' in_node curl -s --max-time 60 "http://127.0.0.1:$port/api/"
+expect "kubectl proxy --unix-socket" '"v1"' in_node curl -s --max-time 60 --unix-socket "$WORK/proxy.sock" http://localhost:0/api/
 page="http://127.0.0.1:$port$base/services/web-app:http/proxy"
-expect "a page through both proxies" '<h1>Hello from noded</h1>' in_node curl -s --max-time 10 "$page/"
+expect "a page through both proxies" '<h1>Hello from noded</h1>' in_node curl -s --max-time 60 "$page/"
 expect "without the slash, a redirect that stays below the proxy" "^301 http://127.0.0.1:$port$base/services/web-app:http/proxy/\$" \
-  in_node curl -s --max-time 10 -o /dev/null -w '%{http_code} %{redirect_url}\n' "$page"
+  in_node curl -s --max-time 60 -o /dev/null -w '%{http_code} %{redirect_url}\n' "$page"
 for method in POST PUT PATCH DELETE OPTIONS; do
   # busybox httpd answers GET and HEAD; what counts is that the answer is its own.
-  expect "$method reaches the pod" '^[45]0[0-9]$' in_node curl -s --max-time 10 -o /dev/null -w '%{http_code}\n' -X $method -d x=y "$page/nothing"
+  expect "$method reaches the pod" '^[45]0[0-9]$' in_node curl -s --max-time 60 -o /dev/null -w '%{http_code}\n' -X $method -d x=y "$page/nothing"
 done
 head -c 50000000 /dev/zero >"$WORK/large"
 expect "a body of 50 MB to a server that does not want it has an answer" '^[45]0[0-9]$' \
-  in_node curl -s --max-time 20 -o /dev/null -w '%{http_code}\n' -X POST --data-binary @"$WORK/large" "$page/nothing"
+  in_node curl -s --max-time 60 -o /dev/null -w '%{http_code}\n' -X POST --data-binary @"$WORK/large" "$page/nothing"
 rm -f "$WORK/large"
 { kill $by_port $by_socket; wait $by_port $by_socket; } 2>/dev/null

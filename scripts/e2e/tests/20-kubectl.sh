@@ -46,11 +46,11 @@ for KUBECTL in "$newest" $oldest; do
   jq -nc '{apiVersion: "apps/v1", kind: "Deployment", metadata: {name: "d"}, spec: {replicas: 0, selector: {matchLabels: {app: "d"}},
     template: {metadata: {labels: {app: "d"}}, spec: {containers: [{name: "c", image: "ghcr.io/company/web-app:v1.0.0"}]}}}}' | kv apply -f - >/dev/null
   check "$client: set image" kv set image deployment/d c=ghcr.io/company/web-app:v2.0.0
-  expect "$client: rollout status" 'successfully rolled out' kv rollout status deployment/d --timeout=30s
-  expect "$client: rollout history" '^2 ' kv rollout history deployment/d
+  expect "$client: rollout status" 'successfully rolled out' kv rollout status deployment/d --timeout=90s
+  soon "$client: rollout history" '^2 ' kv rollout history deployment/d
   check "$client: rollout undo" kv rollout undo deployment/d
   same "$client: undone" ghcr.io/company/web-app:v1.0.0 "$(kv get deployment d -o jsonpath='{.spec.template.spec.containers[0].image}')"
-  expect "$client: rollout history after undo" '^3 ' kv rollout history deployment/d
+  soon "$client: rollout history after undo" '^3 ' kv rollout history deployment/d
   check "$client: rollout restart" kv rollout restart deployment/d
   check "$client: scale" kv scale deployment d --replicas=0
   check "$client: autoscale" kv autoscale deployment d --min=1 --max=2 --cpu-percent=50
@@ -91,7 +91,7 @@ for KUBECTL in "$newest" $oldest; do
     spec: {request: $r, signerName: "kubernetes.io/kube-apiserver-client", usages: ["client auth"], expirationSeconds: 3600}}' | k apply -f - >/dev/null
   check "$client: certificate approve" k certificate approve "$ns"
   signed() { [ -n "$(k get csr "$ns" -o jsonpath='{.status.certificate}')" ]; }
-  if wait_until 10 signed; then ok "$client: it is signed"; else fail "$client: it is signed" "$(k describe csr "$ns")"; fi
+  if wait_until 60 signed; then ok "$client: it is signed"; else fail "$client: it is signed" "$(k describe csr "$ns")"; fi
   k get csr "$ns" -o jsonpath='{.status.certificate}' | base64 -d >"$WORK/$ns.crt"
   cp "$DATA/admin.kubeconfig" "$WORK/jane.kubeconfig"
   kj() { in_node env KUBECACHEDIR="$WORK/cache" "$KUBECTL" --kubeconfig "$WORK/jane.kubeconfig" "$@"; }
@@ -100,6 +100,6 @@ for KUBECTL in "$newest" $oldest; do
   check "$client: config use-context" kj config use-context jane
   expect "$client: the certificate is jane of devs" 'devs' kj auth whoami
   k delete csr "$ns" >/dev/null
-  K_TIMEOUT=60 check "$client: delete namespace" k delete namespace "$ns" --timeout=50s
+  check "$client: delete namespace" k delete namespace "$ns" --timeout=180s
 done
 KUBECTL=$newest

@@ -1,7 +1,7 @@
 # Custom resources: schemas, defaults, pruning, columns, subresources, selectors, apply, removal
 
 check "create the definition" k apply -f "$here/chart/crds/greeting.yaml"
-check "it is established" k wait --for=condition=Established crd/greetings.e2e.noded.dev --timeout=10s
+check "it is established" k wait --for=condition=Established crd/greetings.e2e.noded.dev --timeout=60s
 greeting() { jq -nc --arg name "$1" --argjson spec "$2" '{apiVersion: "e2e.noded.dev/v1", kind: "Greeting", metadata: {name: $name}, spec: $spec}'; }
 k apply -f - <<<"$(greeting one '{"text":"hello","extra":{"any":[1,{"thing":true}]}}')" >/dev/null
 same "defaults are filled in, free fields kept" '{"extra":{"any":[1,{"thing":true}]},"text":"hello","times":1,"tone":"warm"}' "$(k get greeting one -o json | jq -cS .spec)"
@@ -36,7 +36,7 @@ jq -n '{apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition",
   properties: ([range(0; 4000) | {key: "field\(.)", value: {type: "object", description: ("What field \(.) is for. " * 8), properties: {a: {type: "string"}, b: {type: "integer"}}}}] | from_entries)}}}}}]}}' >"$WORK/large.json"
 same "the large definition is large" true "$([ "$(jq -c . "$WORK/large.json" | wc -c)" -gt 1000000 ] && echo true)"
 check "apply --server-side of it" k apply --server-side -f "$WORK/large.json"
-check "it is established" k wait --for=condition=Established crd/larges.e2e.noded.dev --timeout=10s
+check "it is established" k wait --for=condition=Established crd/larges.e2e.noded.dev --timeout=60s
 check "an object of it" k apply -f - <<<'{"apiVersion":"e2e.noded.dev/v1","kind":"Large","metadata":{"name":"l"},"spec":{"field7":{"a":"x"}}}'
-K_TIMEOUT=60 check "delete the definitions, and their objects with them" k delete crd larges.e2e.noded.dev greetings.e2e.noded.dev --timeout=50s
+check "delete the definitions, and their objects with them" k delete crd larges.e2e.noded.dev greetings.e2e.noded.dev --timeout=180s
 refused "gone" 'NotFound|not found' k get crd greetings.e2e.noded.dev

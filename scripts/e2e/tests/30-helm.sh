@@ -1,7 +1,7 @@
 # helm 4: install, upgrade, rollback, history, uninstall of a chart with hooks and a CRD
 
 helm=$(dirname "$KUBECTL")/helm
-h() { HELM_CACHE_HOME=$WORK/helm HELM_CONFIG_HOME=$WORK/helm HELM_DATA_HOME=$WORK/helm timeout 60 nsenter --net="/run/netns/$NODE" "$helm" --kubeconfig "$DATA/admin.kubeconfig" -n charts "$@"; }
+h() { HELM_CACHE_HOME=$WORK/helm HELM_CONFIG_HOME=$WORK/helm HELM_DATA_HOME=$WORK/helm timeout 180 nsenter --net="/run/netns/$NODE" "$helm" --kubeconfig "$DATA/admin.kubeconfig" -n charts "$@"; }
 kh() { k -n charts "$@"; }
 check "helm install" h install greet "$here/chart" --create-namespace
 expect "list" '^greet.*deployed' h list
@@ -18,6 +18,6 @@ expect "helm get manifest" 'kind: Ingress' h get manifest greet
 check "helm uninstall" h uninstall greet
 same "nothing of it is left" "" "$(kh get deploy,svc,ingress,greetings -o name 2>/dev/null)"
 expect "but its CRD is, as helm has it" 'greetings.e2e.noded.dev' k get crd greetings.e2e.noded.dev -o name
-K_TIMEOUT=60 check "delete the CRD" k delete crd greetings.e2e.noded.dev --timeout=50s
+check "delete the CRD" k delete crd greetings.e2e.noded.dev --timeout=180s
 refused "its resource is gone at once" "doesn't have a resource type|could not find the requested resource" kh get greetings
-K_TIMEOUT=60 check "delete namespace" k delete namespace charts --timeout=50s
+check "delete namespace" k delete namespace charts --timeout=180s

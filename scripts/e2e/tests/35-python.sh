@@ -11,5 +11,5 @@ if "$python_client/bin/python3" -c 'import kubernetes' 2>/dev/null; then
       "ok "*) ok "${line#ok }" ;;
       *) fail "${line#FAIL }" ;;
     esac
-  done < <(timeout 120 nsenter --net="/run/netns/$NODE" "$python_client/bin/python3" "$here/client.py" "$DATA/admin.kubeconfig" 2>&1)
+  done < <(timeout 300 nsenter --net="/run/netns/$NODE" "$python_client/bin/python3" "$here/client.py" "$DATA/admin.kubeconfig" 2>&1)
 fi

@@ -1,9 +1,9 @@
 # Deleting the namespace leaves nothing
 
-K_TIMEOUT=120 check "kubectl delete ns production" k delete ns production --timeout=100s
+check "kubectl delete ns production" k delete ns production --timeout=180s
 same "no object of it" "" "$(k get deploy,rs,po,svc,cm,secret,endpointslices -n production -o name 2>/dev/null)"
 refused "the namespace is gone" 'namespaces "production" not found' k get ns production
-if wait_until 20 nothing_remains; then
+if wait_until 60 nothing_remains; then
   ok "no link, mount, cgroup, file of its pods"
 else
   fail "no link, mount, cgroup, file of its pods" "$(pod_remains)"

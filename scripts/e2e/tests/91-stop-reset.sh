@@ -1,7 +1,7 @@
 # SIGTERM leaves containers running, reset leaves nothing
 
 k run stays --image=ghcr.io/company/web-app:v1.0.0 >/dev/null
-check "a pod to stay" k wait --for=condition=Ready pod/stays --timeout=40s
+check "a pod to stay" k wait --for=condition=Ready pod/stays --timeout=120s
 pids=$(container_pids)
 refused "reset refuses beside a running noded" 'running' noded reset --yes "${PATHS[@]}"
 begun=$(date +%s%N)

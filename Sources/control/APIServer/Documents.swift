@@ -42,6 +42,9 @@ final class Documents: Sendable {
     /// nil when the path is none of them.
     func reply(_ path: String, _ request: HTTPRequest) throws(APIStatus) -> HTTPResponse? {
         let parts = path.split(separator: "/").map { RequestInfo.decode($0) }
+        if ["version", "api", "apis"].contains(parts.first), request.method != "GET", request.method != "HEAD" {
+            throw Responses.methodNotAllowed
+        }
         switch parts.first {
         case nil: return request.method == "GET" ? Responses.json(200, root) : nil
         case "version"? where parts.count == 1: return Responses.json(200, Documents.version)

@@ -33,7 +33,8 @@ struct HTTPFront: Sendable {
 
         /// The stored bytes are the answer.
         var isPlain: Bool {
-            negotiated.representation == .object && !negotiated.yaml && declaration.showsStoredBytes
+            negotiated.representation == .object && !negotiated.yaml && !negotiated.pretty
+                && declaration.showsStoredBytes
         }
 
         /// Its object. The name is there when the verb has one.
@@ -111,14 +112,19 @@ struct HTTPFront: Sendable {
         if declaration.isNamespaced ? path.namespace == nil && path.name != nil : path.namespace != nil {
             return .response(Responses.noSuchPath)
         }
+        if path.isWatch, path.subresource != nil { return .response(Responses.noSuchPath) }
         if path.subresource == "proxy", declaration.subresource("proxy") != nil { return try proxy(path, request, user) }
         guard let verb else { throw Responses.methodNotAllowed }
+        // Across namespaces one can only look: a DELETE here would empty all of them.
+        if declaration.isNamespaced, path.namespace == nil, verb != .list, verb != .watch {
+            throw Responses.methodNotAllowed
+        }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
         let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
+        var negotiated = streams ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true)
+        negotiated.pretty = query.wantsPretty
         let call = Call(
-            request: request, path: path, declaration: declaration, query: query, user: user,
-            negotiated: streams
-                ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true))
+            request: request, path: path, declaration: declaration, query: query, user: user, negotiated: negotiated)
         if path.subresource != nil { return try subresource(verb, call) }
         guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
         if declaration.id == .componentStatuses { return try componentStatus(call, verb) }

@@ -19,6 +19,8 @@ enum Representation: Hashable, Sendable {
 struct Negotiated: Hashable, Sendable {
     var representation: Representation = .object
     var yaml = false
+    /// JSON for people: `?pretty=true`.
+    var pretty = false
 }
 
 enum Negotiation {

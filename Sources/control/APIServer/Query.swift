@@ -19,6 +19,9 @@ struct Query: Sendable {
         return !["false", "0", "False", "FALSE", "f", "F"].contains(value)
     }
 
+    /// Asked for with `pretty`; anything but a form of "true" is no.
+    var wantsPretty: Bool { ["1", "t", "T", "true", "True", "TRUE"].contains(self["pretty"]) }
+
     func integer(_ name: String) throws(APIStatus) -> Int64? {
         guard let text = self[name], !text.isEmpty else { return nil }
         guard let value = Int64(text) else {
@@ -35,12 +38,17 @@ struct Query: Sendable {
         var filter = ObjectFilter(namespace: declaration.isNamespaced ? path.namespace : nil, selectable: selectable)
         if !declaration.showsStoredBytes { filter.view = declaration }
         let labels = self["labelSelector"] ?? ""
-        let fields = self["fieldSelector"] ?? ""
+        var fields = self["fieldSelector"] ?? ""
+        // `watch/…/NAME`: of one object.
+        if let name = path.name {
+            let escaped = name.map { "\\,=".contains($0) ? "\\\($0)" : String($0) }.joined()
+            fields = "metadata.name=\(escaped)" + (fields.isEmpty ? "" : ",\(fields)")
+        }
         if !labels.isEmpty {
             do throws(SelectorError) {
                 filter.labels = try LabelSelector(parsing: labels)
             } catch {
-                throw .badRequest("unable to parse requirement: \(error)".replacingDoublePrefix)
+                throw .badRequest(error.description)
             }
         }
         if !fields.isEmpty {
@@ -51,10 +59,12 @@ struct Query: Sendable {
             }
             for requirement in filter.fields?.requirements ?? []
             where !declaration.supportsField(requirement.field) && requirement.field != "metadata.namespace" {
+                // kubectl says in front of it what it looked for.
                 throw .badRequest(
-                    "Unable to find \"\(declaration.id.group)/\(declaration.id.version), Resource="
-                        + "\(declaration.id.resource)\" that match label selector \"\(labels)\", field selector "
-                        + "\"\(fields)\": field label not supported: \(requirement.field)")
+                    declaration.strategy.fieldLabels.isEmpty && declaration.custom == nil
+                        ? "\"\(requirement.field)\" is not a known field selector: only \"metadata.name\", "
+                            + "\"metadata.namespace\""
+                        : "field label not supported: \(requirement.field)")
             }
         }
         return filter
@@ -166,13 +176,5 @@ struct Query: Sendable {
 
     static func invalid(_ kind: String, _ error: FieldError) -> APIStatus {
         .invalid(GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: kind), "", [error])
-    }
-}
-
-extension String {
-    /// The parser's own text says "unable to parse requirement" where Kubernetes' does.
-    fileprivate var replacingDoublePrefix: String {
-        let prefix = "unable to parse requirement: "
-        return hasPrefix(prefix + prefix) ? String(dropFirst(prefix.count)) : self
     }
 }

@@ -5,6 +5,7 @@
 //   /api/v1/RESOURCE[/NAME[/SUBRESOURCE[/…]]]                         cluster-scoped, or every namespace
 //   /api/v1/namespaces/NS/RESOURCE[/NAME[/SUBRESOURCE[/…]]]           in a namespace
 //   /apis/GROUP/VERSION/…                                             the same for every named group
+//   …/VERSION/watch/…                                                 the deprecated way to ask for a watch of it
 //
 // `namespaces` itself is the exception: /namespaces/NAME is an object, /namespaces/NAME/status and /finalize its
 // subresources. Anything that does not fit is a non-resource path, answered by discovery, health or with 404.
@@ -20,6 +21,8 @@ struct ResourcePath: Hashable, Sendable {
     var subresource: String?
     /// Segments below the subresource (proxy paths).
     var rest: [String] = []
+    /// Below `watch/`: a watch without a parameter that says so.
+    var isWatch = false
 }
 
 enum RequestTarget: Hashable, Sendable {
@@ -45,6 +48,10 @@ enum RequestInfo {
             rest = parts[3...]
         } else {
             return .other(path)
+        }
+        if rest.first == "watch", rest.count >= 2 {
+            found.isWatch = true
+            rest.removeFirst()
         }
         if rest.first == "namespaces", rest.count >= 3, !["status", "finalize"].contains(rest[rest.startIndex + 2]) {
             found.namespace = rest[rest.startIndex + 1]
@@ -85,6 +92,8 @@ enum RequestInfo {
     /// The verb of a method on a path; nil for a method the API does not know.
     static func verb(method: String, path: ResourcePath, watch: Bool) -> Verb? {
         switch method {
+        case "GET" where path.isWatch: .watch
+        case _ where path.isWatch: nil
         case "GET", "HEAD": path.name != nil ? .get : watch ? .watch : .list
         case "POST": .create
         case "PUT": .update

@@ -35,7 +35,7 @@ enum Responses {
     ) -> HTTPResponse {
         HTTPResponse(
             status: status, headers: headers(negotiated, warnings),
-            bytes: negotiated.yaml ? json.encodeYAML() : json.encode())
+            bytes: negotiated.yaml ? json.encodeYAML() : negotiated.pretty ? json.encodeIndented() : json.encode())
     }
 
     static func text(_ status: Int, _ text: String) -> HTTPResponse {

@@ -150,8 +150,10 @@ extension ManagedFields.Entry {
     var json: JSON {
         var object: JSONObject = [
             "apiVersion": .string(owner.apiVersion), "fieldsType": "FieldsV1", "fieldsV1": fields.fieldsV1,
-            "manager": .string(owner.manager), "operation": .string(owner.operation.rawValue),
+            "operation": .string(owner.operation.rawValue),
         ]
+        // Of a client without a name.
+        if !owner.manager.isEmpty { object["manager"] = .string(owner.manager) }
         if !owner.subresource.isEmpty { object["subresource"] = .string(owner.subresource) }
         if let time { object["time"] = .string(time) }
         return .object(object)

@@ -200,6 +200,7 @@ struct CustomStrategy: ResourceStrategy {
     var fieldLabels: [String] { custom.selectable }
     /// Without a resourceVersion nobody says which object was meant to be replaced.
     var allowsUnconditionalUpdate: Bool { false }
+    var statusKeepsMetadata: Bool { true }
 }
 
 extension ResourceDeclaration {

@@ -2,6 +2,7 @@
 // Making resources of them is the API server's (APIServer/CustomResources).
 
 public struct DefinitionStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {

@@ -1,6 +1,7 @@
 // Role, ClusterRole, RoleBinding, ClusterRoleBinding.
 
 public struct RoleStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     public init() {}
 
     public var nameRule: NameRule { .pathSegment }
@@ -8,6 +9,7 @@ public struct RoleStrategy: ResourceStrategy {
 }
 
 public struct ClusterRoleStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     public init() {}
 
     public var nameRule: NameRule { .pathSegment }
@@ -15,6 +17,7 @@ public struct ClusterRoleStrategy: ResourceStrategy {
 }
 
 public struct RoleBindingStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     private let isNamespaced: Bool
 
     /// - Parameter isNamespaced: false for ClusterRoleBinding.

@@ -25,6 +25,7 @@ public struct WebhookStrategy: ResourceStrategy {
 
 /// Validating and mutating admission policies.
 public struct AdmissionPolicyStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {
@@ -88,6 +89,7 @@ public struct AdmissionPolicyBindingStrategy: ResourceStrategy {
 }
 
 public struct FlowSchemaStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {
@@ -111,6 +113,7 @@ public struct FlowSchemaStrategy: ResourceStrategy {
 }
 
 public struct PriorityLevelStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {
@@ -147,6 +150,7 @@ public struct PriorityLevelStrategy: ResourceStrategy {
 }
 
 public struct APIServiceStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {

@@ -70,6 +70,7 @@ public struct NodeStrategy: ResourceStrategy {
 }
 
 public struct ServiceStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     public init() {}
 
     public var nameRule: NameRule { .serviceLabel }

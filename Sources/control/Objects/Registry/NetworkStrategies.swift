@@ -49,6 +49,7 @@ public struct NetworkPolicyStrategy: ResourceStrategy {
 }
 
 public struct ServiceCIDRStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func validate(_ object: JSON) -> [FieldError] {
@@ -94,6 +95,7 @@ public struct IPAddressStrategy: ResourceStrategy {
 }
 
 public struct EndpointsStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     public init() {}
 
     public func setDefaults(_ object: inout JSON) {

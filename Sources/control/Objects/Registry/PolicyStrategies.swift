@@ -1,6 +1,7 @@
 // LimitRange, ResourceQuota and PriorityClass: what admission enforces.
 
 public struct LimitRangeStrategy: ResourceStrategy {
+    public var allowsCreateOnUpdate: Bool { true }
     public init() {}
 
     /// Of a Container item: a default limit where only a maximum is given, a default request from that or the minimum.

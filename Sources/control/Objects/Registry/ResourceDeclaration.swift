@@ -241,7 +241,9 @@ public struct ResourceDeclaration: Sendable {
         result["status"] = object["status"]
         var metadata = object["metadata"] ?? .object(JSONObject())
         // Of metadata a status write keeps labels and annotations as given (Kubernetes resets only some of the rest).
-        metadata["ownerReferences"] = old.at("metadata", "ownerReferences")
+        var kept = ["ownerReferences"]
+        if strategy.statusKeepsMetadata { kept += ["labels", "annotations", "finalizers"] }
+        for key in kept { metadata[key] = old.at("metadata", key) }
         result["metadata"] = metadata
         object = result
     }

@@ -55,6 +55,9 @@ public protocol ResourceStrategy: Sendable {
     /// An update may leave resourceVersion out.
     var allowsUnconditionalUpdate: Bool { get }
 
+    /// A write of the status leaves metadata alone, labels and annotations too; else only owners and what no write sets.
+    var statusKeepsMetadata: Bool { get }
+
     /// A new object may bring its status along (nodes register so); else it is dropped.
     var keepsStatusOnCreate: Bool { get }
 
@@ -83,6 +86,7 @@ extension ResourceStrategy {
     public func fromStorage(_ object: JSON) -> JSON { object }
     public var allowsCreateOnUpdate: Bool { false }
     public var allowsUnconditionalUpdate: Bool { true }
+    public var statusKeepsMetadata: Bool { false }
     public var keepsStatusOnCreate: Bool { false }
     public func gracePeriod(_ object: JSON, requested: Int64?) -> Int64? { nil }
 }

@@ -117,6 +117,7 @@ public struct CSIDriverStrategy: ResourceStrategy {
 }
 
 public struct VolumeAttachmentStrategy: ResourceStrategy {
+    public var statusKeepsMetadata: Bool { true }
     public init() {}
 
     public func validate(_ object: JSON) -> [FieldError] {

@@ -125,6 +125,9 @@ enum MetadataRules {
             for key in ["kind", "name", "uid"] where (owner[key]?.string ?? "").isEmpty {
                 errors.append(.invalid(path.child(key), "", "\(key) must not be empty"))
             }
+            if apiVersion == "v1", owner["kind"] == "Event" {
+                errors.append(.invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner"))
+            }
             guard owner["controller"]?.bool == true else { continue }
             let name = "\(owner["kind"]?.string ?? "")/\(owner["name"]?.string ?? "")"
             if let first = controller {

@@ -121,7 +121,9 @@ struct HTTPFront: Sendable {
         }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
         let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
-        var negotiated = streams ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: true)
+        // Reviews and bindings have no metadata to show in another form.
+        let hasForms = declaration.isStored || declaration.id == .componentStatuses
+        var negotiated = streams ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: hasForms)
         negotiated.pretty = query.wantsPretty
         let call = Call(
             request: request, path: path, declaration: declaration, query: query, user: user, negotiated: negotiated)

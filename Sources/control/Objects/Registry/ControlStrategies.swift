@@ -50,6 +50,11 @@ public struct AdmissionPolicyStrategy: ResourceStrategy {
         } else if (object.at("spec", "matchConstraints", "resourceRules")?.array ?? []).isEmpty {
             errors.append(.required(path.child("matchConstraints", "resourceRules")))
         }
+        for (index, validation) in (object.at("spec", "validations")?.array ?? []).enumerated()
+        where (validation["expression"]?.string ?? "").isEmpty {
+            errors.append(
+                .required(path.child("validations")[index].child("expression"), "expression is not specified"))
+        }
         return errors
     }
 
@@ -66,8 +71,22 @@ public struct AdmissionPolicyBindingStrategy: ResourceStrategy {
     public func validate(_ object: JSON) -> [FieldError] {
         let path: FieldPath = "spec"
         var errors: [FieldError] = []
-        if (object.at("spec", "policyName")?.string ?? "").isEmpty {
+        let policy = object.at("spec", "policyName")?.string ?? ""
+        if policy.isEmpty {
             errors.append(.required(path.child("policyName")))
+        } else {
+            errors.invalid(path.child("policyName"), .string(policy), Names.dns1123Subdomain(policy))
+        }
+        if let parameters = object.at("spec", "paramRef") {
+            let isNamed = !(parameters["name"]?.string ?? "").isEmpty
+            if isNamed, parameters["selector"] != nil {
+                errors.append(
+                    .forbidden(path.child("paramRef", "name"), "name and selector are mutually exclusive"))
+            } else if !isNamed, parameters["selector"] == nil {
+                errors.append(.required(path.child("paramRef"), "one of name or selector must be specified"))
+            }
+            errors += Rules.oneOf(
+                parameters, "parameterNotFoundAction", ["Allow", "Deny"], path.child("paramRef"))
         }
         guard !isMutating else { return errors }
         let actions = object.at("spec", "validationActions")?.strings ?? []
@@ -75,6 +94,9 @@ public struct AdmissionPolicyBindingStrategy: ResourceStrategy {
         for (index, action) in actions.enumerated() where !["Audit", "Deny", "Warn"].contains(action) {
             errors.append(
                 .notSupported(path.child("validationActions")[index], .string(action), ["Audit", "Deny", "Warn"]))
+        }
+        for (index, action) in actions.enumerated() where actions.firstIndex(of: action) != index {
+            errors.append(.duplicate(path.child("validationActions")[index], .string(action)))
         }
         if actions.contains("Deny"), actions.contains("Warn") {
             errors.append(
@@ -104,6 +126,18 @@ public struct FlowSchemaStrategy: ResourceStrategy {
                 precedence < 1 ? "must be a positive value" : "must not be greater than 10000"
             errors.append(.invalid(path.child("matchingPrecedence"), .int(precedence), problem))
         }
+        if object.at("spec", "matchingPrecedence") == 1, object.at("metadata", "name") != "exempt" {
+            errors.append(
+                .invalid(
+                    path.child("matchingPrecedence"), 1,
+                    "only the schema named 'exempt' may have matchingPrecedence 1"))
+        }
+        if let method = object.at("spec", "distinguisherMethod") {
+            errors += Rules.oneOf(method, "type", ["ByNamespace", "ByUser"], path.child("distinguisherMethod"))
+        }
+        for (index, rule) in (object.at("spec", "rules")?.array ?? []).enumerated() {
+            errors += ControlRules.flowRule(rule, path.child("rules")[index])
+        }
         if (object.at("spec", "priorityLevelConfiguration", "name")?.string ?? "").isEmpty {
             errors.append(
                 .required(path.child("priorityLevelConfiguration", "name"), "must reference a priority level"))
@@ -123,9 +157,9 @@ public struct PriorityLevelStrategy: ResourceStrategy {
                 limited.setDefault("lendablePercent", 0)
                 limited.modify("limitResponse") { response in
                     response.modify("queuing") { queuing in
-                        queuing.setDefault("queues", 64)
-                        queuing.setDefault("handSize", 8)
-                        queuing.setDefault("queueLengthLimit", 50)
+                        let defaults: [(String, JSON)] = [("queues", 64), ("handSize", 8), ("queueLengthLimit", 50)]
+                        // Zero is Go's "not given".
+                        for (key, value) in defaults where queuing[key]?.int ?? 0 == 0 { queuing[key] = value }
                     }
                 }
             }
@@ -145,6 +179,7 @@ public struct PriorityLevelStrategy: ResourceStrategy {
         if object.at("spec", "type") == "Exempt", object.at("spec", "limited") != nil {
             errors.append(.forbidden(path.child("limited"), "must be nil if the type is not Limited"))
         }
+        if let limited = object.at("spec", "limited") { errors += ControlRules.limited(limited, path.child("limited")) }
         return errors
     }
 }

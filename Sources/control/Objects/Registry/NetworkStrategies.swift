@@ -57,6 +57,14 @@ public struct ServiceCIDRStrategy: ResourceStrategy {
         let ranges = object.at("spec", "cidrs")?.strings ?? []
         if ranges.isEmpty { return [.required(path, "at least one CIDR required")] }
         if ranges.count > 2 { return [.invalid(path, object.at("spec", "cidrs"), "may only hold up to 2 values")] }
+        let parsed = ranges.compactMap { CIDR($0) }
+        if parsed.count == 2, parsed[0].address.isV6 == parsed[1].address.isV6 {
+            return [
+                .invalid(
+                    path, object.at("spec", "cidrs"),
+                    "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64")
+            ]
+        }
         return ranges.enumerated().filter { CIDR($1) == nil }.map {
             .invalid(path[$0], .string($1), NetworkRules.cidrText)
         }

@@ -72,7 +72,13 @@ public struct VolumeAttributesClassStrategy: ResourceStrategy {
     public init() {}
 
     public func validate(_ object: JSON) -> [FieldError] {
-        (object["driverName"]?.string ?? "").isEmpty ? [.required("driverName")] : []
+        var errors = DriverRules.name(object["driverName"]?.string ?? "", "driverName")
+        let parameters = object["parameters"]?.object ?? JSONObject()
+        if parameters.isEmpty {
+            errors.append(.required("parameters", "must contain at least one key/value pair"))
+        }
+        if parameters[""] != nil { errors.append(.invalid("parameters", "", "field must not be empty.")) }
+        return errors
     }
 
     public func validateUpdate(_ object: JSON, old: JSON, target: WriteTarget) -> [FieldError] {
@@ -105,6 +111,25 @@ public struct CSIDriverStrategy: ResourceStrategy {
                 .notSupported(
                     FieldPath("spec.volumeLifecycleModes")[index], .string(mode), ["Ephemeral", "Persistent"]))
         }
+        var audiences: Set<String> = []
+        for (index, request) in (object.at("spec", "tokenRequests")?.array ?? []).enumerated() {
+            let path = FieldPath("spec.tokenRequests")[index]
+            let audience = request["audience"]?.string ?? ""
+            if !audiences.insert(audience).inserted {
+                errors.append(.duplicate(path.child("audience"), .string(audience)))
+            }
+            if let seconds = request["expirationSeconds"]?.int, seconds < 600 {
+                errors.append(
+                    .invalid(
+                        path.child("expirationSeconds"), .int(seconds),
+                        "may not specify a duration less than 10 minutes"))
+            }
+        }
+        if let seconds = object.at("spec", "nodeAllocatableUpdatePeriodSeconds")?.int, seconds < 10 {
+            errors.append(
+                .invalid(
+                    "spec.nodeAllocatableUpdatePeriodSeconds", .int(seconds), "must be greater than or equal to 10"))
+        }
         return errors
     }
 
@@ -125,6 +150,9 @@ public struct VolumeAttachmentStrategy: ResourceStrategy {
         var errors: [FieldError] = []
         for key in ["attacher", "nodeName"] where (object.at("spec", key)?.string ?? "").isEmpty {
             errors.append(.required(path.child(key)))
+        }
+        if let attacher = object.at("spec", "attacher")?.string, !attacher.isEmpty {
+            errors += DriverRules.name(attacher, path.child("attacher"))
         }
         let name = object.at("spec", "source", "persistentVolumeName")
         let inline = object.at("spec", "source", "inlineVolumeSpec")

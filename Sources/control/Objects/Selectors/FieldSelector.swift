@@ -144,6 +144,7 @@ public struct FieldSelector: Hashable, Sendable, CustomStringConvertible {
         "replicasets.apps": ["status.replicas"],
         "jobs.batch": ["status.successful"],
         "certificatesigningrequests.certificates.k8s.io": ["spec.signerName"],
+        "resourceslices.resource.k8s.io": ["spec.driver", "spec.nodeName"],
         "events": [
             "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
             "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",

@@ -27,6 +27,9 @@ enum BatchRules {
         errors += mode(spec, path)
         errors += Rules.oneOf(
             spec, "podReplacementPolicy", ["Failed", "TerminatingOrFailed"], path, required: false)
+        if let manager = spec?["managedBy"]?.string {
+            errors += NetworkRules.domainPrefixedPath(manager, path.child("managedBy"))
+        }
         if let policy = spec?["podFailurePolicy"] { errors += failurePolicy(policy, path.child("podFailurePolicy")) }
         let template = path.child("template")
         errors += WorkloadRules.podTemplate(spec?["template"], template)
@@ -45,7 +48,27 @@ enum BatchRules {
                         path.child("parallelism"), .int(parallelism),
                         "must be less than or equal to 100000 when completion mode is Indexed"))
             }
+            if let most = spec?["maxFailedIndexes"]?.int {
+                if spec?["backoffLimitPerIndex"] == nil {
+                    errors.append(
+                        .required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"))
+                }
+                if let completions = spec?["completions"]?.int, most > completions {
+                    errors.append(
+                        .invalid(
+                            path.child("maxFailedIndexes"), .int(most), "must be less than or equal to completions"))
+                }
+            }
+            if let policy = spec?["successPolicy"], (policy["rules"]?.array ?? []).isEmpty {
+                errors.append(
+                    .required(
+                        path.child("successPolicy", "rules"),
+                        "at least one rules must be specified when the successPolicy is specified"))
+            }
         } else {
+            if let policy = spec?["successPolicy"] {
+                errors.append(.invalid(path.child("successPolicy"), policy, "requires indexed completion mode"))
+            }
             for key in ["backoffLimitPerIndex", "maxFailedIndexes"] {
                 guard let value = spec?[key] else { continue }
                 errors.append(.invalid(path.child(key), value, "requires indexed completion mode"))

@@ -28,6 +28,11 @@ enum ControlRules {
                         path.child("admissionReviewVersions"), hook["admissionReviewVersions"],
                         "must include at least one of v1, v1beta1"))
             }
+            for (index, version) in versions.enumerated() where versions.firstIndex(of: version) != index {
+                errors.append(
+                    .invalid(path.child("admissionReviewVersions")[index], .string(version), "duplicate version"))
+            }
+            errors += conditions(hook["matchConditions"], path.child("matchConditions"))
             errors += Rules.oneOf(hook, "sideEffects", ["None", "NoneOnDryRun"], path)
             errors += Rules.oneOf(hook, "failurePolicy", ["Fail", "Ignore"], path, required: false)
             errors += Rules.oneOf(hook, "matchPolicy", ["Equivalent", "Exact"], path, required: false)
@@ -56,8 +61,7 @@ enum ControlRules {
             return [.required(path, "exactly one of url or service is required")]
         }
         if let url {
-            return url.hasPrefix("https://")
-                ? [] : [.invalid(path.child("url"), .string(url), "'https' is the only allowed URL scheme")]
+            return address(url, path.child("url"))
         }
         var errors: [FieldError] = []
         for key in ["name", "namespace"] where (service?[key]?.string ?? "").isEmpty {
@@ -65,6 +69,53 @@ enum ControlRules {
         }
         if let port = service?["port"]?.int {
             errors.invalid(path.child("service", "port"), .int(port), Names.portNumber(port))
+        }
+        return errors
+    }
+
+    private static func address(_ url: String, _ path: FieldPath) -> [FieldError] {
+        let scheme = "https://"
+        guard url.hasPrefix(scheme) else {
+            return [.invalid(path, .string(url), "'https' is the only allowed URL scheme")]
+        }
+        var errors: [FieldError] = []
+        var rest = url.dropFirst(scheme.count)
+        if let hash = rest.firstIndex(of: "#") {
+            errors.append(
+                .invalid(
+                    path, .string(String(rest[rest.index(after: hash)...])), "fragments are not permitted in the URL"))
+            rest = rest[..<hash]
+        }
+        if let mark = rest.firstIndex(of: "?") {
+            errors.append(
+                .invalid(
+                    path, .string(String(rest[rest.index(after: mark)...])),
+                    "query parameters are not permitted in the URL"))
+            rest = rest[..<mark]
+        }
+        let host = rest.prefix { $0 != "/" }
+        if let at = host.lastIndex(of: "@") {
+            errors.append(
+                .invalid(path, .string(String(host[..<at])), "user information is not permitted in the URL"))
+        }
+        if host.isEmpty { errors.append(.invalid(path, .string(url), "host must be specified")) }
+        return errors
+    }
+
+    /// Conditions have names, which differ, and expressions, which are not looked at yet.
+    private static func conditions(_ conditions: JSON?, _ path: FieldPath) -> [FieldError] {
+        var errors: [FieldError] = []
+        var names: Set<String> = []
+        for (index, condition) in (conditions?.array ?? []).enumerated() {
+            let path = path[index]
+            if (condition["expression"]?.string ?? "").isEmpty { errors.append(.required(path.child("expression"))) }
+            let name = condition["name"]?.string ?? ""
+            if name.isEmpty {
+                errors.append(.required(path.child("name")))
+            } else {
+                errors.invalid(path.child("name"), .string(name), Names.qualifiedName(name))
+                if !names.insert(name).inserted { errors.append(.duplicate(path.child("name"), .string(name))) }
+            }
         }
         return errors
     }

@@ -12,6 +12,11 @@ enum CoreRules {
                     path.child("podCIDRs")[index], .string(text),
                     "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
         }
+        var seen: Set<String> = []
+        for (index, address) in (node.at("status", "addresses")?.array ?? []).enumerated()
+        where !seen.insert(address.text).inserted {
+            errors.append(.duplicate(FieldPath("status.addresses")[index], address))
+        }
         for list in ["capacity", "allocatable"] {
             for (name, amount) in node.at("status", list)?.object ?? JSONObject() {
                 let path = FieldPath("status").child(list)[key: name]

@@ -3,6 +3,17 @@
 import System
 
 enum NetworkRules {
+    /// "acme.io/foo": who it is that does something.
+    static func domainPrefixedPath(_ text: String, _ path: FieldPath) -> [FieldError] {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        if parts.count < 2 || parts[0].isEmpty || parts[1].isEmpty {
+            return [.invalid(path, .string(text), "must be a domain-prefixed path (such as \"acme.io/foo\")")]
+        }
+        var errors: [FieldError] = []
+        errors.invalid(path, .string(text), Names.dns1123Subdomain(parts[0]))
+        return errors
+    }
+
     static let cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
     // MARK: Ingress
@@ -132,16 +143,10 @@ enum NetworkRules {
         let path: FieldPath = "spec"
         var errors: [FieldError] = []
         let controller = spec?["controller"]?.string ?? ""
-        let parts = controller.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         if controller.isEmpty {
             errors.append(.required(path.child("controller")))
-        } else if parts.count < 2 || parts[0].isEmpty || parts[1].isEmpty {
-            errors.append(
-                .invalid(
-                    path.child("controller"), .string(controller),
-                    "must be a domain-prefixed path (such as \"acme.io/foo\")"))
         } else {
-            errors.invalid(path.child("controller"), .string(controller), Names.dns1123Subdomain(parts[0]))
+            errors += domainPrefixedPath(controller, path.child("controller"))
         }
         if controller.utf8.count > 250 { errors.append(.tooLong(path.child("controller"), limit: 250)) }
         guard let parameters = spec?["parameters"] else { return errors }

@@ -123,6 +123,12 @@ enum OtherRules {
         if let name = endpoint["hostname"]?.string {
             errors.invalid(path.child("hostname"), .string(name), Names.dns1123Label(name))
         }
+        for list in ["forZones", "forNodes"] {
+            for (index, hint) in (endpoint.at("hints", list)?.array ?? []).enumerated()
+            where (hint["name"]?.string ?? "").isEmpty {
+                errors.append(.required(path.child("hints", list)[index].child("name")))
+            }
+        }
         return errors
     }
 

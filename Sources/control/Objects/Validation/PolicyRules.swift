@@ -14,6 +14,14 @@ enum PolicyRules {
             } else if !seen.insert(type).inserted {
                 errors.append(.duplicate(path.child("type"), .string(type)))
             }
+            if !type.isEmpty {
+                errors.invalid(path.child("type"), .string(type), Names.qualifiedName(type))
+                if !type.contains("/"), !["Container", "PersistentVolumeClaim", "Pod"].contains(type) {
+                    errors.append(
+                        .invalid(
+                            path.child("type"), .string(type), "must be a standard limit type or fully qualified"))
+                }
+            }
             if type == "Pod" {
                 for field in ["default", "defaultRequest"] where !(item[field]?.object ?? JSONObject()).isEmpty {
                     errors.append(.forbidden(path.child(field), "may not be specified when `type` is 'Pod'"))

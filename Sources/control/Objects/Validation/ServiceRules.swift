@@ -165,7 +165,22 @@ enum ServiceRules {
             for key in ["loadBalancerClass", "allocateLoadBalancerNodePorts"] where spec?[key] != nil {
                 errors.append(.forbidden(path.child(key), "may only be used when `type` is 'LoadBalancer'"))
             }
+            if !(spec?["loadBalancerSourceRanges"]?.array ?? []).isEmpty {
+                errors.append(
+                    .forbidden(
+                        path.child("loadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'"))
+            }
         }
+        if let port = spec?["healthCheckNodePort"]?.int, port != 0,
+            type != "LoadBalancer" || spec?["externalTrafficPolicy"] != "Local"
+        {
+            errors.append(
+                .invalid(
+                    path.child("healthCheckNodePort"), .int(port),
+                    "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
+        }
+        errors += Rules.oneOf(
+            spec, "trafficDistribution", ["PreferClose", "PreferSameNode", "PreferSameZone"], path, required: false)
         return errors
     }
 

@@ -65,6 +65,26 @@ enum StorageRules {
                 errors.append(.required(path.child("nodeAffinity"), "Local volume requires node affinity"))
             }
         }
+        if let csi = spec?["csi"] {
+            errors += DriverRules.name(csi["driver"]?.string ?? "", path.child("csi", "driver"))
+            if (csi["volumeHandle"]?.string ?? "").isEmpty {
+                errors.append(.required(path.child("csi", "volumeHandle")))
+            }
+        }
+        if let nfs = spec?["nfs"] {
+            for key in ["server", "path"] where (nfs[key]?.string ?? "").isEmpty {
+                errors.append(.required(path.child("nfs", key)))
+            }
+            if let text = nfs["path"]?.string, !text.isEmpty, !text.hasPrefix("/") {
+                errors.append(.invalid(path.child("nfs", "path"), .string(text), "must be an absolute path"))
+            }
+        }
+        if let required = spec?.at("nodeAffinity", "required"), (required["nodeSelectorTerms"]?.array ?? []).isEmpty {
+            errors.append(
+                .required(
+                    path.child("nodeAffinity", "required").child("nodeSelectorTerms"),
+                    "must have at least one node selector term"))
+        }
         if let name = spec?["storageClassName"]?.string, !name.isEmpty {
             errors.invalid(path.child("storageClassName"), .string(name), Names.dns1123Subdomain(name))
         }
@@ -87,6 +107,12 @@ enum StorageRules {
             errors += positive(size, path.child("resources")[key: "storage"])
         } else {
             errors.append(.required(path.child("resources")[key: "storage"]))
+        }
+        for source in ["dataSource", "dataSourceRef"] {
+            guard let given = spec?[source] else { continue }
+            for key in ["name", "kind"] where (given[key]?.string ?? "").isEmpty {
+                errors.append(.required(path.child(source, key)))
+            }
         }
         if let name = spec?["storageClassName"]?.string, !name.isEmpty {
             errors.invalid(path.child("storageClassName"), .string(name), Names.dns1123Subdomain(name))

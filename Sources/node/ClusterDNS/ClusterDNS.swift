@@ -142,7 +142,9 @@ public final class ClusterDNS: Sendable {
         guard DNSName(config.domain) != nil, !config.domain.isEmpty else {
             throw ClusterDNSError(description: "cluster DNS: \"\(config.domain)\" is no domain name")
         }
-        guard !config.addresses.isEmpty else { throw ClusterDNSError(description: "cluster DNS: no address is configured") }
+        guard !config.addresses.isEmpty else {
+            throw ClusterDNSError(description: "cluster DNS: no address is configured")
+        }
         var pause = Duration.milliseconds(20)
         while !Task.isCancelled {
             do {
@@ -243,7 +245,9 @@ public final class ClusterDNS: Sendable {
             group.addTask { try await link.read { self.heard($0) } }
             group.addTask {
                 try await link.send([.hello(version: ControlMessage.version, pid: 0), .configure(self.config.resolver)])
-                while !(self.services.hasSynced && self.slices.hasSynced) { try await Task.sleep(for: .milliseconds(20)) }
+                while !(self.services.hasSynced && self.slices.hasSynced) {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
                 try await self.sendSnapshot(link)
                 for await _ in signals { try await self.sendChanges(link) }
                 throw CancellationError()

@@ -45,8 +45,8 @@ public protocol ContainerRuntime: Sendable {
     /// nil when there is no such sandbox.
     func status(_ uid: String) async -> SandboxStatus?
 
-    /// The process whose namespaces are the pod's, held since the sandbox was made or found: it may have ended, it cannot
-    /// be another. nil when there is no such sandbox.
+    /// The process whose namespaces are the pod's, held since the sandbox was made or found: it may have ended, it
+    /// cannot be another. nil when there is no such sandbox.
     func supervisor(of uid: String) async -> ProcessHandle?
 
     /// All events from the moment of the first use; for one reader.

@@ -17,8 +17,8 @@ struct PlanBuilder {
         let directory: String
         /// Whether a cgroup v2 tree is there to be shown.
         let hasCgroups: Bool
-        /// Whether the container's cgroup lets it use only harmless devices. Where it does not, the root holds no devices
-        /// and the right to make them is withheld.
+        /// Whether the container's cgroup lets it use only harmless devices. Where it does not, the root holds no
+        /// devices and the right to make them is withheld.
         let devicesFiltered: Bool
         /// Capabilities that can be given here at all.
         let available: UInt64

@@ -103,9 +103,9 @@ enum Sessions {
         return outcome
     }
 
-    /// Pulls from a descriptor: nothing is read that nobody asked for. It ends where the other side closes, or after the
-    /// command's end once what it left in the pipe is read: what a command leaves running must not keep its caller, not
-    /// even one that goes on writing. EIO is how a terminal's other end says it has gone.
+    /// Pulls from a descriptor: nothing is read that nobody asked for. It ends where the other side closes, or after
+    /// the command's end once what it left in the pipe is read: what a command leaves running must not keep its caller,
+    /// not even one that goes on writing. EIO is how a terminal's other end says it has gone.
     private static func stream(
         _ descriptor: SharedDescriptor, until end: Outcome<Int32>
     ) throws(SystemError) -> AsyncStream<[UInt8]> {

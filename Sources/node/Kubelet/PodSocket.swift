@@ -13,8 +13,8 @@ public final class PodSocket: Sendable {
 
     private init(_ descriptor: SharedDescriptor) { self.descriptor = descriptor }
 
-    /// - Parameter process: one in the pod's network namespace; nil for the node's own. A handle and no number: a number
-    ///   may by now be a process outside, whose loopback is the node's.
+    /// - Parameter process: one in the pod's network namespace; nil for the node's own. A handle and no number: a
+    ///   number may by now be a process outside, whose loopback is the node's.
     /// - Throws: SystemError, ECONNREFUSED when nobody listens, ESRCH when the process has ended; CancellationError.
     static func connect(in process: ProcessHandle?, port: UInt16) async throws -> PodSocket {
         var failure: (any Error)?
@@ -26,7 +26,8 @@ public final class PodSocket: Sendable {
                 SharedDescriptor(try InternetSocket.connected(.tcp, to: remote))
             }
             do {
-                let descriptor = if let process { try await NetworkNamespace.run(in: process, open) } else { try open() }
+                let descriptor =
+                    if let process { try await NetworkNamespace.run(in: process, open) } else { try open() }
                 _ = try await Readiness.shared.wait(descriptor, for: .writable)
                 try InternetSocket.check(descriptor.raw, to: remote)
                 return PodSocket(descriptor)

@@ -1,5 +1,6 @@
-// What the kernel parameters that noded changes were before, so that `noded reset` can put them back: a machine must not
-// stay a router because noded once ran on it. A file in the network's state folder, written before the first change:
+// What the kernel parameters that noded changes were before, so that `noded reset` can put them back: a machine must
+// not stay a router because noded once ran on it. A file in the network's state folder, written before the first
+// change:
 //
 //     origin 0f5a…-boot-id net:[4026531840]
 //     net/ipv4/ip_forward 0 1                  name, what it was, what noded wrote
@@ -63,8 +64,8 @@ struct SavedSysctls: Equatable, Sendable {
     }
 
     /// Changes parameters of the calling thread's network namespace, the old values noted first.
-    /// - Returns: why they could not be noted, for a warning. They are changed all the same: pods need a network, also on a
-    ///   full disk, and only a reset would like to know.
+    /// - Returns: why they could not be noted, for a warning. They are changed all the same: pods need a network, also
+    ///   on a full disk, and only a reset would like to know.
     static func change(
         _ wanted: [(name: String, value: String)], notedIn path: String
     ) throws(SystemError) -> SystemError? {

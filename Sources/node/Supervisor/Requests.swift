@@ -174,7 +174,9 @@ extension Supervisor {
         var status: Int32 = -1
         do throws(Failure) {
             (status, exec.status) = try packetPair()
-            if container.processes != .shared { try check(.joinNamespaces, container.id, sup_setns(container.pidfd, SUP_NEWPID)) }
+            if container.processes != .shared {
+                try check(.joinNamespaces, container.id, sup_setns(container.pidfd, SUP_NEWPID))
+            }
             exec.pid = sup_clone(0, exec.group, &exec.pidfd)
             if exec.pid == 0 {
                 let streams =

@@ -1,7 +1,8 @@
 // The supervisor of one pod: holds its containers while noded comes and goes. Started by noded from a sealed memfd
 // with these descriptors:
 //
-//     0 /dev/null   1, 2 its own error log   3 the control socket, bound, not yet listening   4 noded's first connection
+//     0 /dev/null   1, 2 its own error log   3 the control socket, bound, not yet listening
+//     4 noded's first connection
 //
 // It never exits by itself: noded asks it to (shutdown), or kills it. Then its containers die with it (PDEATHSIG, and
 // noded kills the pod's cgroup).

@@ -4,7 +4,7 @@
 //       hello                            ->       sandbox (its version, pid, containers); from now on events, too
 //       createSandbox plan               ->       sandbox | failed
 //       startContainer plan [cgroup fd]  ->       started pid | failed step errno target
-//       exec plan [stdin stdout stderr]  ->       execStarted [terminal fd] | failed;  later execExited with the same id
+//       exec plan [stdin stdout stderr]  ->       execStarted [terminal fd] | failed; later execExited, the same id
 //       attach id [stdout stderr]        ->       attached [stdin fd], which number 1 does without
 //       signal, kill, remove, reopenLog, cancelExec, shutdown   ->   done | failed
 //                                        <-       exited (event: a container ended)

@@ -25,8 +25,8 @@ struct ResolverConfig: Hashable, Sendable {
 
 enum ControlMessage: Hashable, Sendable {
     static let version: UInt16 = 2
-    /// Bytes of one Service: a hundred thousand endpoints with short hostnames, seventy thousand ports. It bounds what a
-    /// query may have to look through, too.
+    /// Bytes of one Service: a hundred thousand endpoints with short hostnames, seventy thousand ports. It bounds what
+    /// a query may have to look through, too.
     static let largestService = 2 << 20
 
     case hello(version: UInt16, pid: Int32)

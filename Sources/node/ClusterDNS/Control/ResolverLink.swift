@@ -1,5 +1,6 @@
 // noded's end of the control connection: connects, takes copies of the resolver's sockets, writes frames without
-// blocking a thread. Fails with SystemError when the resolver is not there or goes, with ControlError when it is not one.
+// blocking a thread. Fails with SystemError when the resolver is not there or goes, with ControlError when it is not
+// one.
 
 import Kernel
 import System
@@ -15,7 +16,9 @@ final class ResolverLink: Sendable {
     init(path: String, patience: Int32 = 5000) throws {
         let socket = SharedDescriptor(try UnixSocket.connect(path))
         let peer = try UnixSocket.peer(socket.raw)
-        guard peer.uid == 0 || peer.uid == ResolverProcess.user else { throw ControlError(what: "\(path) belongs to uid \(peer.uid)") }
+        guard peer.uid == 0 || peer.uid == ResolverProcess.user else {
+            throw ControlError(what: "\(path) belongs to uid \(peer.uid)")
+        }
         try socket.setNonBlocking()
         var entries = [Poll.Entry(socket.raw, reading: true)]
         try Poll.wait(&entries, milliseconds: patience)

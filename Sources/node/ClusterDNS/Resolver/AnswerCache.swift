@@ -1,7 +1,7 @@
-// Answers of upstream servers, by question. An entry is the message as it came, and where its TTLs stand, so that giving
-// it out again is a copy and a few subtractions. What has expired is kept up to a day for the case that the upstream is
-// away (RFC 8767). Bounded in entries and bytes; beyond it the oldest goes. The order of age keeps what was replaced until
-// it is more than what is valid: then it is made anew.
+// Answers of upstream servers, by question. An entry is the message as it came, and where its TTLs stand, so that
+// giving it out again is a copy and a few subtractions. What has expired is kept up to a day for the case that the
+// upstream is away (RFC 8767). Bounded in entries and bytes; beyond it the oldest goes. The order of age keeps what was
+// replaced until it is more than what is valid: then it is made anew.
 
 struct CacheKey: Hashable, Sendable {
     let question: Question
@@ -99,8 +99,8 @@ struct AnswerCache: Sendable {
         }
         var ttl = answers.map(\.ttl).min() ?? .max
         if negative {
-            guard let view = view.records.first(where: { $0.section == .authority && $0.type == .soa }).map({ ($0, view) }),
-                let soa = try? Record(view.0, in: view.1.bytes), case .soa(_, _, _, let minimum) = soa.data
+            guard let start = view.records.first(where: { $0.section == .authority && $0.type == .soa }),
+                let soa = try? Record(start, in: view.bytes), case .soa(_, _, _, let minimum) = soa.data
             else { return nil }
             ttl = min(ttl, soa.ttl, minimum, Limits.negative)
         }

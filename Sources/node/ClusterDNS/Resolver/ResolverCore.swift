@@ -205,7 +205,8 @@ struct ResolverCore: Sendable {
             return [ask(id, now: now)]
         }
         let message = Self.withoutOPT(view)
-        guard view.header.code == .noError || view.header.code == .nameError, let plain = try? MessageView(message) else {
+        guard view.header.code == .noError || view.header.code == .nameError, let plain = try? MessageView(message)
+        else {
             exchanges[id]!.refusal = message
             return upstreamFailed(id, now: now)
         }
@@ -235,8 +236,8 @@ struct ResolverCore: Sendable {
         }
         let names = Set(exchange.asked).map(\.description).sorted().joined(separator: ", ")
         for request in exchange.waiting {
-            actions.append(
-                exchange.refusal.map { reply($0, to: request) } ?? failure(request, .unreachable("no answer from \(names)")))
+            let refusal = exchange.refusal.map { reply($0, to: request) }
+            actions.append(refusal ?? failure(request, .unreachable("no answer from \(names)")))
         }
         return actions + forget(id)
     }
@@ -249,8 +250,8 @@ struct ResolverCore: Sendable {
         return late.flatMap { upstreamFailed($0, now: now) }
     }
 
-    /// OPT concerns one hop (RFC 6891). When it is not the last record, the whole additional section goes with it: names
-    /// behind it could be pointed at.
+    /// OPT concerns one hop (RFC 6891). When it is not the last record, the whole additional section goes with it:
+    /// names behind it could be pointed at.
     private static func withoutOPT(_ view: MessageView) -> [UInt8] {
         guard let opt = view.optRecord, let last = view.records.last else { return Array(view.bytes[..<view.end]) }
         let whole = last.start == opt.start

@@ -234,7 +234,9 @@ final class ResolverLoop {
                 guard entry.isWritable else { return }
                 asks[id]!.output.removeFirst(try InternetSocket.send(ask.descriptor.raw, ask.output[...]))
             }
-            guard entry.isReadable, let bytes = try InternetSocket.receive(ask.descriptor.raw, upTo: 65537) else { return }
+            guard entry.isReadable, let bytes = try InternetSocket.receive(ask.descriptor.raw, upTo: 65537) else {
+                return
+            }
             guard ask.tcp else {
                 perform(core.upstreamReplied(id, bytes, now: now))
                 return
@@ -254,9 +256,8 @@ final class ResolverLoop {
     // MARK: noded
 
     private func acceptFeeder() {
-        guard let accepted = try? InternetSocket.accept(control.raw), let peer = try? UnixSocket.peer(accepted.raw) else {
-            return
-        }
+        guard let accepted = try? InternetSocket.accept(control.raw), let peer = try? UnixSocket.peer(accepted.raw)
+        else { return }
         // The socket's mode (0600) keeps others out already; this holds also when somebody loosens it.
         guard peer.uid == 0 || peer.uid == ResolverProcess.user else {
             say("refused uid \(peer.uid) (pid \(peer.pid)) on the control socket")
@@ -264,7 +265,9 @@ final class ResolverLoop {
         }
         staged = nil
         let hello = ControlMessage.hello(version: ControlMessage.version, pid: ownPID).encoded()
-        guard (try? UnixSocket.send(accepted.raw, hello, descriptors: sockets.map(\.raw))) == hello.count else { return }
+        guard (try? UnixSocket.send(accepted.raw, hello, descriptors: sockets.map(\.raw))) == hello.count else {
+            return
+        }
         feeder = (SharedDescriptor(accepted), ControlReader(), [])
     }
 

@@ -8,7 +8,8 @@ public enum ResolverProcess {
     /// The name of noded's hidden subcommand for it.
     public static let subcommand = "dns-resolver"
 
-    /// Serves until it is told to stop. The exit code: 0 after a stop, 2 for wrong arguments, 1 for what stands in the log.
+    /// Serves until it is told to stop. The exit code: 0 after a stop, 2 for wrong arguments, 1 for what stands in the
+    /// log.
     /// - Parameter arguments: what follows the subcommand.
     public static func run(_ arguments: [String]) -> Int32 {
         guard arguments.count == 4, arguments[0] == "--control", arguments[2] == "--sockets",

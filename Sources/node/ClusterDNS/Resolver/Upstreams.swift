@@ -1,6 +1,6 @@
 // The servers that know everything else, and which of them to ask next. From the machine's resolv.conf, without the
-// loopback ones: those are stubs that ask somebody, often us (user-pains.md, row 35). When only stubs are left, the file
-// of systemd-resolved that names the real servers is read instead.
+// loopback ones: those are stubs that ask somebody, often us (user-pains.md, row 35). When only stubs are left, the
+// file of systemd-resolved that names the real servers is read instead.
 //
 // A server that fails is asked after those that do not; one through which our own probe came back is not asked again
 // until the list changes.

@@ -1,5 +1,5 @@
-// Domain names (RFC 1035, 3.1): held as they are on the wire, without compression and in lower case, so that equal names
-// are equal bytes and a suffix is a comparison.
+// Domain names (RFC 1035, 3.1): held as they are on the wire, without compression and in lower case, so that equal
+// names are equal bytes and a suffix is a comparison.
 //
 // Parsing fails on anything that a hostile message could use: a label or name that is too long, a pointer that does not
 // lead strictly backwards (so a loop is impossible) or leads into the header, bytes beyond the end.

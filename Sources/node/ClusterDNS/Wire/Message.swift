@@ -1,7 +1,8 @@
 // Messages (RFC 1035, 4; EDNS0: RFC 6891): a checked view of received bytes, and answers as values.
 //
 // A view is made once, checks every length, and afterwards holds only offsets that are inside. Bytes after the last
-// record are ignored. What breaks the format throws DNSFormatError; a message without even a header is dropped by callers.
+// record are ignored. What breaks the format throws DNSFormatError; a message without even a header is dropped by
+// callers.
 
 struct ResponseCode: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     let rawValue: UInt8
@@ -162,7 +163,8 @@ struct ExtendedError: Hashable, Sendable {
     static func unreachable(_ text: String) -> ExtendedError { ExtendedError(code: 22, text: text) }
     static func noUpstream(_ text: String) -> ExtendedError { ExtendedError(code: 23, text: text) }
     static func tooLarge(_ bytes: UInt64) -> ExtendedError {
-        ExtendedError(code: 0, text: "the Service's names need \(bytes) bytes, more than this server takes of one Service")
+        ExtendedError(
+            code: 0, text: "the Service's names need \(bytes) bytes, more than this server takes of one Service")
     }
     static let loop = ExtendedError(code: 0, text: "this query went in a circle")
 }
@@ -179,8 +181,8 @@ struct Answer: Hashable, Sendable {
     /// More records than these fit into no message: an address behind a pointer to its name has 16 bytes.
     static let mostRecords = 4096
 
-    /// The message for `query`, at most `limit` bytes (up to 65,535): what does not fit is left out and TC set. Stops at
-    /// the record that is too much, so that neither its time nor its counts grow with what there would be to say.
+    /// The message for `query`, at most `limit` bytes (up to 65,535): what does not fit is left out and TC set. Stops
+    /// at the record that is too much, so that neither its time nor its counts grow with what there would be to say.
     func encode(for query: Query, limit: Int) -> [UInt8] {
         let echoed = query.header.flags & 0x0110
         let flags = 0x8080 | echoed | (authoritative ? 0x0400 : 0) | UInt16(code.rawValue)
@@ -238,7 +240,8 @@ struct Answer: Hashable, Sendable {
         _ question: Question, id: UInt16, dnssec: Bool = false, checkingDisabled: Bool = false
     ) -> [UInt8] {
         let flags: UInt16 = 0x0100 | (checkingDisabled ? 0x0010 : 0)
-        var writer = MessageWriter(header: DNSHeader(id: id, flags: flags, counts: [1, 0, 0, 1]), question: [], name: nil)
+        let header = DNSHeader(id: id, flags: flags, counts: [1, 0, 0, 1])
+        var writer = MessageWriter(header: header, question: [], name: nil)
         writer.append(question.name)
         writer.append(question.type.rawValue)
         writer.append(question.questionClass)

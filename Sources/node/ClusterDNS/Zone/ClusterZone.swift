@@ -1,6 +1,6 @@
-// The cluster's zone (Kubernetes DNS specification 1.1.0) as a value: put and remove Services, look names up. It does no
-// I/O and knows no clock. A name that exists without the asked type is NODATA, one that does not is NXDOMAIN, both with
-// the SOA, so that clients remember them for 5 s.
+// The cluster's zone (Kubernetes DNS specification 1.1.0) as a value: put and remove Services, look names up. It does
+// no I/O and knows no clock. A name that exists without the asked type is NODATA, one that does not is NXDOMAIN, both
+// with the SOA, so that clients remember them for 5 s.
 //
 // Cluster IPs are given out for 30 s; endpoints move, so theirs are for 5 s.
 //
@@ -141,7 +141,9 @@ struct ClusterZone: Sendable {
 
     private func pod(_ question: Question, _ labels: ArraySlice<String>) -> Outcome {
         // The zone does not know which namespaces have pods: every name exists as a place below which one may be.
-        guard labels.count == 2, let text = labels.first else { return labels.count < 2 ? answer(question, []) : nameError }
+        guard labels.count == 2, let text = labels.first else {
+            return labels.count < 2 ? answer(question, []) : nameError
+        }
         guard let address = Self.address(dashed: text), config.podCIDRs.contains(where: { $0.contains(address) }) else {
             return nameError
         }

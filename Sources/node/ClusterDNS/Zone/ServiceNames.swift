@@ -80,7 +80,8 @@ public struct ServiceNames: Hashable, Sendable {
                 if !found.isEmpty { endpoints[ports, default: []].formUnion(found) }
             }
             let groups = endpoints.map { ports, endpoints in
-                Group(ports: ports, endpoints: endpoints.sorted { ($0.address, $0.hostname) < ($1.address, $1.hostname) })
+                Group(
+                    ports: ports, endpoints: endpoints.sorted { ($0.address, $0.hostname) < ($1.address, $1.hostname) })
             }
             target = .headless(groups.sorted { $0.endpoints[0].address < $1.endpoints[0].address })
         } else {

@@ -39,8 +39,8 @@ struct ServicePorts {
         total = groups.reduce(0) { $0 + $1.ports.count * $1.count }
     }
 
-    /// Walks over the pairs, over as many as an answer can hold: more would only take time, which strangers may not have
-    /// at will. `turn` says with which target it begins when that leaves some out.
+    /// Walks over the pairs, over as many as an answer can hold: more would only take time, which strangers may not
+    /// have at will. `turn` says with which target it begins when that leaves some out.
     func forEach(_ turn: Int, _ body: (ServiceNames.Port, DNSName, [Record]) -> Void) {
         let begin = total > Answer.mostRecords ? turn : 0
         var left = Answer.mostRecords

@@ -9,8 +9,8 @@
 //     hard links              only to what this layer has made
 //     .wh.NAME                character device 0:0; hides NAME of the layers below, never what this layer itself brings
 //     .wh..wh..opq            trusted.overlay.opaque on the folder; other .wh..wh. names are aufs' own and left out
-//     devices                 null, zero, full, random, urandom and tty are made; others are left out and reported: they
-//                             would be doors to the host's disks, and the runtime provides /dev
+//     devices                 null, zero, full, random, urandom and tty are made; others are left out and reported:
+//                             they would be doors to the host's disks, and the runtime provides /dev
 //     extended attributes     security.capability and user.* are kept; trusted., system., overlay's own and other
 //                             security. names mean something to the host or its policy and are dropped
 //     owners                  kept, 0 to 4294967294; setuid and setgid bits and times are kept

@@ -83,9 +83,9 @@ public struct ImageStore: Sendable {
     // MARK: Changing
 
     /// Takes the name away, and with its last name, or by digest, the image and the layers no other image has.
-    /// - Parameter inUse: for each container the layer paths (`Image.rootLayers`) that its root stands on. Refused (`inUse`)
-    ///   when one has all of this image's, or when one of those that would go is among them. An image with the same layers
-    ///   as the container's counts as its own: the layers are all there is to tell them by.
+    /// - Parameter inUse: for each container the layer paths (`Image.rootLayers`) that its root stands on. Refused
+    ///   (`inUse`) when one has all of this image's, or when one of those that would go is among them. An image with
+    ///   the same layers as the container's counts as its own: the layers are all there is to tell them by.
     /// - Returns: the image as it was.
     @discardableResult
     public func remove(_ reference: String, inUse: Set<Set<String>>) throws(ImageError) -> Image {

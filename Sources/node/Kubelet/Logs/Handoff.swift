@@ -50,8 +50,8 @@ final class Handoff<Piece: Sendable>: Sendable {
         }
     }
 
-    // A continuation is resumed outside the lock: resuming takes the task's own lock, which a cancellation holds while it
-    // calls `stop` and waits for this one.
+    // A continuation is resumed outside the lock: resuming takes the task's own lock, which a cancellation holds while
+    // it calls `stop` and waits for this one.
 
     /// Returns when the consumer has taken the piece; throws CancellationError when it will not.
     private func offer(_ piece: consuming Piece) async throws {

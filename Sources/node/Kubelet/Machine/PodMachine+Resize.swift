@@ -4,8 +4,8 @@
 //                                                            └─► granted: groups written; PodResizeInProgress until
 //                                                                every container that has to restart for it has
 //
-// The grant, not the spec, is what a container is started with and what its status shows, so that a restart does not take
-// what the node does not have. A grant survives noded in the API's status.
+// The grant, not the spec, is what a container is started with and what its status shows, so that a restart does not
+// take what the node does not have. A grant survives noded in the API's status.
 
 public import Objects
 import System

@@ -136,7 +136,8 @@ extension PodMachine {
             status["podIP"] = .string(first)
             status["podIPs"] = .array(ips.map { ["ip": .string($0)] })
         }
-        status["conditions"] = .array((PodMachine.ownConditions + PodMachine.passingConditions).compactMap(conditionJSON))
+        let types = PodMachine.ownConditions + PodMachine.passingConditions
+        status["conditions"] = .array(types.compactMap(conditionJSON))
         let initial = slots.filter(\.plan.role.isInitial)
         if !initial.isEmpty { status["initContainerStatuses"] = .array(initial.map(containerStatus)) }
         status["containerStatuses"] = .array(slots.filter { $0.plan.role == .app }.map(containerStatus))

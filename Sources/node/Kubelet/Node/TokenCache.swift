@@ -1,9 +1,9 @@
 // The service account tokens in pods' volumes (TokenRequest, authentication.k8s.io/v1): bound to their pod, asked for
 // once, and again when four fifths of their life, or a day, are over.
 //
-// One sleep for all of them, to the earliest due time. A token that cannot be renewed stays in use as long as it is valid;
-// the next try comes after a minute. One that nobody asks for again goes when it is no longer valid, and nothing is kept
-// of a pod that has gone, not even what was asked for before and answered after.
+// One sleep for all of them, to the earliest due time. A token that cannot be renewed stays in use as long as it is
+// valid; the next try comes after a minute. One that nobody asks for again goes when it is no longer valid, and nothing
+// is kept of a pod that has gone, not even what was asked for before and answered after.
 
 import Client
 import Logging

@@ -1,8 +1,8 @@
 // What a worker does to single containers, side by side: the look for an image, the start, the stop.
 //
-// A start is a plan from what the API and the node know at that moment (ContainerPlanner), then the runtime's work. Each
-// ends in an event: a failure carries the reason that the API shows, and its message. Cancellation, of noded or of the
-// sandbox below, ends without one: nobody waits for it.
+// A start is a plan from what the API and the node know at that moment (ContainerPlanner), then the runtime's work.
+// Each ends in an event: a failure carries the reason that the API shows, and its message. Cancellation, of noded or of
+// the sandbox below, ends without one: nobody waits for it.
 
 import Containers
 import Logging

@@ -11,10 +11,6 @@ import Testing
         header + "spec: {\(rest), ephemeralContainers: [\(ephemeral)]}"
     }
 
-    private func plan(_ text: String) throws -> PodPlan {
-        PodPlan(try #require(try YAML.parse(Array(text.utf8)).first))
-    }
-
     private func status(_ world: World, _ name: String) -> JSON {
         world.status.list("ephemeralContainerStatuses").first { $0.text("name") == name } ?? .null
     }
@@ -23,7 +19,7 @@ import Testing
         var world = try World(Self.yaml(""))
         world.begin()
         #expect(world.status["ephemeralContainerStatuses"] == nil)
-        world.send(.desired(try plan(Self.yaml("{name: debugger, image: tools}"))))
+        world.send(.desired(try PodPlan(yaml: Self.yaml("{name: debugger, image: tools}"))))
         world.settle()
         #expect(world.starts == ["app", "debugger"])
         #expect(status(world, "debugger").child("state")["running"] != nil)
@@ -33,7 +29,7 @@ import Testing
         #expect(status(world, "debugger").child("state").child("terminated").integer("exitCode") == 1)
         #expect(world.starts == ["app", "debugger"] && world.condition("Ready") == "True")
         // Nothing new: nothing happens.
-        world.send(.desired(try plan(Self.yaml("{name: debugger, image: tools}"))))
+        world.send(.desired(try PodPlan(yaml: Self.yaml("{name: debugger, image: tools}"))))
         world.settle()
         #expect(world.starts == ["app", "debugger"] && world.phase == "Running")
     }
@@ -42,7 +38,7 @@ import Testing
         let rest = "initContainers: [{name: setup, image: i}], containers: [{name: app, image: web}]"
         var world = try World(Self.yaml("", rest))
         world.begin()
-        world.send(.desired(try plan(Self.yaml("{name: debugger, image: tools}", rest))))
+        world.send(.desired(try PodPlan(yaml: Self.yaml("{name: debugger, image: tools}", rest))))
         world.settle()
         #expect(world.starts == ["setup", "debugger"])
         #expect(world.condition("Initialized") == "False" && world.phase == "Pending")

@@ -24,8 +24,7 @@ struct World {
     var broken: [String: (reason: String, message: String)] = [:]
 
     init(_ yaml: String) throws {
-        let pod = try #require(try YAML.parse(Array(yaml.utf8)).first)
-        machine = PodMachine(PodPlan(pod))
+        machine = PodMachine(try PodPlan(yaml: yaml))
     }
 
     static let epoch: Int64 = 1_700_000_000
@@ -160,6 +159,10 @@ struct World {
         plan.deletionGrace = .seconds(grace)
         send(.desired(plan))
     }
+}
+
+extension PodPlan {
+    init(yaml text: String) throws { self.init(try yaml(text)) }
 }
 
 let header = """

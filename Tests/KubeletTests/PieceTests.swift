@@ -438,7 +438,8 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 @Suite struct SecurityPlanTests {
     private func plan(_ context: String, _ image: ResolvedImage? = nil) throws -> SecurityPlan {
         try SecurityPlan(
-            container: try yaml("{name: c, securityContext: \(context)}"), spec: try yaml("{containers: []}"),
+            container: try yaml("{name: c, securityContext: \(context)}"),
+            pod: try yaml("{metadata: {name: p, namespace: shop, uid: u}, spec: {nodeName: n1, containers: []}}"),
             image: image ?? ResolvedImage(id: "sha256:1", rootLayers: []))
     }
 
@@ -462,6 +463,15 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
     func rootByAnyOtherName(user: String) throws {
         let image = ResolvedImage(id: "sha256:1", rootLayers: [], user: user)
         #expect(throws: KubeletError.self) { try plan("{runAsNonRoot: true}", image) }
+    }
+
+    @Test(arguments: [
+        ("{runAsNonRoot: true}", "container has runAsNonRoot and image will run as root"),
+        ("{runAsNonRoot: true, runAsUser: 0}", "container's runAsUser breaks non-root policy"),
+    ])
+    func rootIsRefusedByName(context: String, fault: String) throws {
+        let error = try #require(throws: KubeletError.self) { try plan(context) }
+        #expect("\(error)" == "\(fault) (pod: \"p_shop(u)\", container: c)")
     }
 
     @Test("CVE-2026-53488: what an image says of itself does not become a sandbox's or a container's annotation")
@@ -492,7 +502,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
         // Within the limit, unless this machine itself is slow.
         try await until { (try? await paths.verify("/tmp", type: "Directory")) != nil }
         await #expect(throws: KubeletError.self) { try await paths.verify("/tmp", type: "File") }
-        let waiting = Task { try await HostPath(limit: .seconds(3600)) { _, _ in server.wait() }.verify("/dead", type: "") }
+        let waiting = Task {
+            try await HostPath(limit: .seconds(3600)) { _, _ in server.wait() }.verify("/dead", type: "")
+        }
         waiting.cancel()
         await #expect(throws: CancellationError.self) { try await waiting.value }
         #expect(asked.withLock { $0 } == 1)

@@ -9,7 +9,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct ReservationTests {
     private static func pod(_ cpu: String) throws -> JSON {
-        try #require(try YAML.parse(Array(ResizeTests.yaml(cpu, "64Mi").utf8)).first)
+        try yaml(ResizeTests.yaml(cpu, "64Mi"))
     }
 
     /// One room, and what the worker held each time that something was given back.

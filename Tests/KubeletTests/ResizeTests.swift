@@ -19,7 +19,7 @@ import Testing
     }
 
     private func desired(_ text: String) throws -> PodEvent {
-        .desired(PodPlan(try #require(try YAML.parse(Array(text.utf8)).first)))
+        .desired(try PodPlan(yaml: text))
     }
 
     private func resources(_ world: World) -> String? {

@@ -31,8 +31,8 @@ struct ContainerPlanner: Sendable {
             throw KubeletError.container(reason: "CreateContainerError", "no command specified")
         }
         // It looks for users in the image's files.
-        let security = try await BlockingPool.shared.run { [container, spec, image] in
-            try SecurityPlan(container: container, spec: spec, image: image)
+        let security = try await BlockingPool.shared.run { [container, view, image] in
+            try SecurityPlan(container: container, pod: view.pod, image: image)
         }
         let qos = QOSClass(spec)
         let resources = ContainerResources(container.child("resources"))

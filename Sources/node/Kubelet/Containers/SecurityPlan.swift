@@ -19,9 +19,10 @@ struct SecurityPlan {
     /// procMount: Unmasked.
     var unmasked: Bool
 
-    init(container: JSON, spec: JSON, image: ResolvedImage) throws {
+    /// - Parameter pod: the whole object; its name stands in what is refused.
+    init(container: JSON, pod: JSON, image: ResolvedImage) throws {
         let own = container.child("securityContext")
-        let pod = spec.child("securityContext")
+        let shared = pod.child("spec").child("securityContext")
         func refuse(_ text: String) -> KubeletError { .container(reason: "CreateContainerConfigError", text) }
         func id(_ value: Int?, _ field: String) throws -> UInt32? {
             guard let value else { return nil }
@@ -35,8 +36,8 @@ struct SecurityPlan {
         readOnlyRoot = own.flag("readOnlyRootFilesystem")
         unmasked = own.text("procMount") == "Unmasked"
 
-        let uid = try id(own.integer("runAsUser") ?? pod.integer("runAsUser"), "runAsUser")
-        let gid = try id(own.integer("runAsGroup") ?? pod.integer("runAsGroup"), "runAsGroup")
+        let uid = try id(own.integer("runAsUser") ?? shared.integer("runAsUser"), "runAsUser")
+        let gid = try id(own.integer("runAsGroup") ?? shared.integer("runAsGroup"), "runAsGroup")
         var resolved: ContainerUser
         do {
             resolved = try ImageUsers(layers: image.rootLayers).resolve(uid.map(String.init) ?? image.user)
@@ -44,18 +45,22 @@ struct SecurityPlan {
             throw KubeletError.container(reason: "CreateContainerError", "\(error)")
         }
         if let gid { resolved.gid = gid }
-        for (value, field) in pod.list("supplementalGroups").map({ ($0.wholeNumber, "supplementalGroups") })
-            + [(pod.integer("fsGroup"), "fsGroup")]
+        for (value, field) in shared.list("supplementalGroups").map({ ($0.wholeNumber, "supplementalGroups") })
+            + [(shared.integer("fsGroup"), "fsGroup")]
         {
             guard let group = try id(value, field), !resolved.supplementalGroups.contains(group) else { continue }
             resolved.supplementalGroups.append(group)
         }
-        if own["runAsNonRoot"]?.bool ?? pod["runAsNonRoot"]?.bool ?? false, resolved.uid == 0 {
-            throw refuse(
+        if own["runAsNonRoot"]?.bool ?? shared["runAsNonRoot"]?.bool ?? false, resolved.uid == 0 {
+            let fault =
                 uid == 0
-                    ? "container's runAsUser breaks non-root policy (pod: \"\(spec.text("nodeName") ?? "")\", container: \(container.text("name") ?? ""))"
-                    : "container has runAsNonRoot and image will run as root (container: \(container.text("name") ?? ""))"
-            )
+                ? "container's runAsUser breaks non-root policy"
+                : "container has runAsNonRoot and image will run as root"
+            let (metadata, name) = (pod.child("metadata"), container.text("name") ?? "")
+            let key = PodPlan.key(
+                name: metadata.text("name") ?? "", namespace: metadata.text("namespace") ?? "",
+                uid: metadata.text("uid") ?? "")
+            throw refuse("\(fault) (pod: \"\(key)\", container: \(name))")
         }
         user = resolved
 
@@ -70,7 +75,7 @@ struct SecurityPlan {
             throw refuse("\(error)")
         }
 
-        let profile = own["seccompProfile"] ?? pod["seccompProfile"] ?? .null
+        let profile = own["seccompProfile"] ?? shared["seccompProfile"] ?? .null
         switch profile.text("type") ?? "RuntimeDefault" {
         case _ where privileged: seccomp = .unconfined
         case "RuntimeDefault": seccomp = .runtimeDefault

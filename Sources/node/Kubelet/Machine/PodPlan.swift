@@ -96,7 +96,10 @@ public struct PodPlan: Sendable, Hashable {
     /// Set once metadata.deletionTimestamp is: the grace the deleter asked for.
     public var deletionGrace: Duration?
 
-    public var key: String { "\(name)_\(namespace)(\(uid))" }
+    public var key: String { Self.key(name: name, namespace: namespace, uid: uid) }
+
+    /// How messages name a pod.
+    static func key(name: String, namespace: String, uid: String) -> String { "\(name)_\(namespace)(\(uid))" }
 }
 
 extension PodPlan {

@@ -29,6 +29,13 @@ public struct InProcessClient: APIClient {
         return try core.declaration(id)
     }
 
+    private func page(
+        _ declaration: ResourceDeclaration, _ namespace: String?, _ labels: LabelSelector?, _ fields: FieldSelector?
+    ) throws(APIStatus) -> ListPage {
+        let cache = try core.cache(declaration)
+        return try core.list(declaration, filter(cache, declaration, namespace, labels, fields), ListOptions())
+    }
+
     private func filter(
         _ cache: WatchCache, _ declaration: ResourceDeclaration, _ namespace: String?, _ labels: LabelSelector?,
         _ fields: FieldSelector?
@@ -47,8 +54,7 @@ public struct InProcessClient: APIClient {
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> ObjectList {
         let declaration = try declaration(resource)
-        let cache = try core.cache(declaration)
-        let page = try core.list(declaration, filter(cache, declaration, namespace, labels, fields), ListOptions())
+        let page = try page(declaration, namespace, labels, fields)
         return ObjectList(
             items: page.objects.map { declaration.shown($0.tree()) }, resourceVersion: String(page.revision))
     }
@@ -57,8 +63,7 @@ public struct InProcessClient: APIClient {
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> KeptList {
         let declaration = try declaration(resource)
-        let cache = try core.cache(declaration)
-        let page = try core.list(declaration, filter(cache, declaration, namespace, labels, fields), ListOptions())
+        let page = try page(declaration, namespace, labels, fields)
         let items: [KeptItem] =
             declaration.showsStoredBytes
             ? page.objects.map { .text($0) } : page.objects.map { .tree(declaration.shown($0.tree())) }

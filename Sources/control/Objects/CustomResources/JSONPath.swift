@@ -64,7 +64,8 @@ struct JSONPath: Sendable {
             return (value.array ?? value.object?.values ?? []).flatMap { follow(rest, $0) }
         case .filter(let path, let comparison, let wanted):
             let candidates = value.array ?? (value.object.map { [.object($0)] } ?? [])
-            return candidates.filter { holds(follow(path[...], $0).first, comparison, wanted) }.flatMap { follow(rest, $0) }
+            return candidates.filter { holds(follow(path[...], $0).first, comparison, wanted) }
+                .flatMap { follow(rest, $0) }
         }
     }
 
@@ -135,17 +136,22 @@ private struct JSONPathParser {
     }
 
     private mutating func name(_ ends: Set<Character>?) -> String {
-        var name = ""
-        while let next = peek, next != ".", next != "[", !(ends?.contains(next) ?? false) {
+        unescaped { $0 == "." || $0 == "[" || ends?.contains($0) ?? false }
+    }
+
+    /// Up to a character that ends it and is not escaped, which is left, or to the end of the text.
+    private mutating func unescaped(until isEnd: (Character) -> Bool) -> String {
+        var result = ""
+        while let next = peek, !isEnd(next) {
             position += 1
             if next == "\\", let escaped = peek {
-                name.append(escaped)
+                result.append(escaped)
                 position += 1
             } else {
-                name.append(next)
+                result.append(next)
             }
         }
-        return name
+        return result
     }
 
     private mutating func bracket() throws(JSONPath.Failure) -> JSONPath.Step {
@@ -211,16 +217,7 @@ private struct JSONPathParser {
     private mutating func quoted() throws(JSONPath.Failure) -> String {
         guard let quote = peek else { throw failure("a text is missing") }
         position += 1
-        var result = ""
-        while let next = peek, next != quote {
-            position += 1
-            if next == "\\", let escaped = peek {
-                result.append(escaped)
-                position += 1
-            } else {
-                result.append(next)
-            }
-        }
+        let result = unescaped { $0 == quote }
         guard peek == quote else { throw failure("a text has no end") }
         position += 1
         return result

@@ -92,20 +92,27 @@ struct StructuralRules {
         }
     }
 
+    /// Begins with a schema, a level further down. False when it is none or too deep,
+    /// which is said; then there is nothing to leave.
+    private mutating func enter(_ schema: JSON, _ path: FieldPath) -> Bool {
+        guard schema.object != nil else {
+            add(.typeInvalid(path, .string(schema.typeName), "must be a schema"))
+            return false
+        }
+        guard depth < Self.depthLimit else {
+            add(.forbidden(path, "schemas may nest at most \(Self.depthLimit) deep"))
+            return false
+        }
+        depth += 1
+        common(schema, path)
+        return true
+    }
+
     // MARK: - Structural places
 
     private mutating func place(_ schema: JSON, _ path: FieldPath, _ level: Level) {
-        guard schema.object != nil else {
-            add(.typeInvalid(path, .string(schema.typeName), "must be a schema"))
-            return
-        }
-        depth += 1
+        guard enter(schema, path) else { return }
         defer { depth -= 1 }
-        guard depth <= Self.depthLimit else {
-            add(.forbidden(path, "schemas may nest at most \(Self.depthLimit) deep"))
-            return
-        }
-        common(schema, path)
         checkType(schema, path, level)
         checkExtensions(schema, path)
         checkList(schema, path)
@@ -138,7 +145,10 @@ struct StructuralRules {
             if case .object(let object) = additional, !object.isEmpty {
                 place(additional, path.child("additionalProperties"), .field)
             } else if additional.bool == nil, additional.object == nil {
-                add(.typeInvalid(path.child("additionalProperties"), .string(additional.typeName), "must be a schema or a boolean"))
+                add(
+                    .typeInvalid(
+                        path.child("additionalProperties"), .string(additional.typeName),
+                        "must be a schema or a boolean"))
             }
         }
         groups(schema, path, schema)
@@ -194,14 +204,16 @@ struct StructuralRules {
             if schema["type"]?.string != "object" {
                 add(
                     .invalid(
-                        path.child("type"), schema["type"] ?? "", "must be object if x-kubernetes-map-type is specified"))
+                        path.child("type"), schema["type"] ?? "",
+                        "must be object if x-kubernetes-map-type is specified"))
             }
         }
         if schema["x-kubernetes-embedded-resource"]?.bool == true {
             if !Self.isEmpty(schema["additionalProperties"]) {
                 add(
                     .forbidden(
-                        path.child("additionalProperties"), "must not be used if x-kubernetes-embedded-resource is set"))
+                        path.child("additionalProperties"),
+                        "must not be used if x-kubernetes-embedded-resource is set"))
             }
             if keeps != true, Self.isEmpty(schema["properties"]) {
                 add(
@@ -222,7 +234,8 @@ struct StructuralRules {
         if !list.isEmpty {
             if type != "array" {
                 let detail = "must be array if x-kubernetes-list-type is specified"
-                add(type.isEmpty ? .required(path.child("type"), detail) : .invalid(path.child("type"), .string(type), detail))
+                let place = path.child("type")
+                add(type.isEmpty ? .required(place, detail) : .invalid(place, .string(type), detail))
             }
             if !["atomic", "set", "map"].contains(list) {
                 add(.notSupported(path.child("x-kubernetes-list-type"), .string(list), ["atomic", "map", "set"]))
@@ -260,13 +273,17 @@ struct StructuralRules {
                             + "x-kubernetes-list-type is map"))
             }
             if property["nullable"]?.bool == true {
-                add(.forbidden(place.child("nullable"), "this property is in x-kubernetes-list-map-keys, so it cannot be nullable"))
+                add(
+                    .forbidden(
+                        place.child("nullable"),
+                        "this property is in x-kubernetes-list-map-keys, so it cannot be nullable"))
             }
             if !required.contains(key), property["default"] == nil {
                 add(
                     .required(
                         place.child("default"),
-                        "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"))
+                        "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required "
+                            + "property"))
             }
         }
     }
@@ -328,25 +345,20 @@ struct StructuralRules {
     ]
 
     private mutating func nested(_ schema: JSON, _ path: FieldPath, _ structure: JSON?) {
-        guard schema.object != nil else {
-            add(.typeInvalid(path, .string(schema.typeName), "must be a schema"))
-            return
-        }
-        depth += 1
+        guard enter(schema, path) else { return }
         defer { depth -= 1 }
-        guard depth <= Self.depthLimit else {
-            add(.forbidden(path, "schemas may nest at most \(Self.depthLimit) deep"))
-            return
+        for (key, detail) in Self.mustBeUndefined where !Self.isEmpty(schema[key]) {
+            add(.forbidden(path.child(key), detail))
         }
-        common(schema, path)
-        for (key, detail) in Self.mustBeUndefined where !Self.isEmpty(schema[key]) { add(.forbidden(path.child(key), detail)) }
         for key in Self.mustBeFalse where schema[key]?.bool == true {
             add(.forbidden(path.child(key), "must be false to be structural"))
         }
         for (name, below) in schema["properties"]?.object ?? JSONObject() {
             let place = path.child("properties").key(name)
             if name == "metadata" { add(.forbidden(place, "must not be specified in a nested context")) }
-            let there = structure?.at("properties", name) ?? structure?["additionalProperties"].flatMap { $0.object == nil ? nil : $0 }
+            let there =
+                structure?.at("properties", name)
+                ?? structure?["additionalProperties"].flatMap { $0.object == nil ? nil : $0 }
             if there == nil, structure != nil, structure?["x-kubernetes-preserve-unknown-fields"]?.bool != true {
                 add(.required(Self.structural(place), "because it is defined in \(place)"))
             }

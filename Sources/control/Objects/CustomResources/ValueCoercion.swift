@@ -4,23 +4,6 @@
 //
 // Fails only on metadata that is no ObjectMeta, with the message of Kubernetes' decoder, as for built-in kinds.
 
-/// A step of a path into an object, printed only when something is said about it.
-enum ValueStep: Sendable {
-    case name(String)
-    case index(Int)
-
-    static func print(_ steps: [ValueStep]) -> String {
-        var text = ""
-        for step in steps {
-            switch step {
-            case .name(let name): text += text.isEmpty ? name : "." + name
-            case .index(let index): text += "[\(index)]"
-            }
-        }
-        return text
-    }
-}
-
 struct ValueCoercion {
     /// Paths of what was taken away, at most 100, as `spec.replicsa`.
     private(set) var unknown: [String] = []
@@ -111,7 +94,9 @@ struct ValueCoercion {
     }
 
     /// Defaults below a default, once, when the schema is compiled.
-    static func fill(_ value: inout JSON, _ fields: [ValueSchema.Field], _ additional: ValueSchema?, _ items: ValueSchema?) {
+    static func fill(
+        _ value: inout JSON, _ fields: [ValueSchema.Field], _ additional: ValueSchema?, _ items: ValueSchema?
+    ) {
         switch value {
         case .object(var object):
             value = .null

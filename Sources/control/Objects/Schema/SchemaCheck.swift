@@ -30,15 +30,10 @@ extension Schema {
 }
 
 private struct SchemaWalk {
-    enum Step {
-        case name(String)
-        case index(Int)
-    }
-
     let catalog: SchemaCatalog
     var unknown: [String] = []
     /// Where the walk is, and the definition and field names as Go's decoder reports them.
-    private var path: [Step] = []
+    private var path: [ValueStep] = []
     private var owner = ""
     private var fieldNames: [String] = []
 
@@ -91,7 +86,7 @@ private struct SchemaWalk {
             }
             guard position < definition.fields.count, definition.fields[position].name == key else {
                 if definition.preservesUnknown { continue }
-                if unknown.count < 100 { unknown.append(print(path + [.name(key)])) }
+                if unknown.count < 100 { unknown.append(ValueStep.print(path + [.name(key)])) }
                 remove.append(index)
                 continue
             }
@@ -260,15 +255,4 @@ private struct SchemaWalk {
         "ObjectMeta.uid": "types.UID", "ResourceRequirements.limits": "v1.ResourceList",
         "ResourceRequirements.requests": "v1.ResourceList", "EmptyDirVolumeSource.medium": "v1.StorageMedium",
     ]
-
-    private func print(_ steps: [Step]) -> String {
-        var text = ""
-        for step in steps {
-            switch step {
-            case .name(let name): text += text.isEmpty ? name : "." + name
-            case .index(let index): text += "[\(index)]"
-            }
-        }
-        return text
-    }
 }

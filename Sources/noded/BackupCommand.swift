@@ -119,7 +119,8 @@ enum BackupFiles {
     static func restore(_ files: [File], to dataDirectory: String) throws {
         for file in files {
             let parts = file.path.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count > 1, folders.contains(String(parts[0])), !parts.contains(where: { ["", ".", ".."].contains($0) })
+            guard parts.count > 1, folders.contains(String(parts[0])),
+                !parts.contains(where: { ["", ".", ".."].contains($0) })
             else { throw StartFailure("the backup has a file \(file.path), which belongs nowhere in \(dataDirectory)") }
         }
         for file in files {

@@ -79,7 +79,8 @@ struct ControlPlane: Sendable {
         }
         let plane = ControlPlane(
             server: server, informers: InformerSet(client: server.client, logger: logs("informer")), port: port,
-            store: store, control: control, front: front, authority: authority, names: names, logs: logs, logger: logger)
+            store: store, control: control, front: front, authority: authority, names: names, logs: logs,
+            logger: logger)
         for name in ["scheduler", "controller-manager"] { server.addComponent(plane.parts.check(name)) }
         try plane.writeKubeconfig(settings)
         return plane
@@ -133,7 +134,8 @@ struct ControlPlane: Sendable {
             namespacedResources: stored.filter(\.isNamespaced).map(\.id),
             ownableResources: stored.map(\.id).filter { $0 != .events && $0 != .leases },
             resourceOfKind: Dictionary(
-                Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) }, uniquingKeysWith: { first, _ in first }),
+                Registry.builtIn.map { ("\($0.id.apiVersion)/\($0.kind)", $0.id) },
+                uniquingKeysWith: { first, _ in first }),
             directory: server.directory, rootCA: authority.certificatePEM, logger: logs("controllers"))
         context.tokenMinter = SecretTokens(server: server, authorityPEM: authority.certificatePEM)
         context.certificateSigner = AuthoritySigner(authority: authority)

@@ -31,7 +31,10 @@ struct Daemon: Sendable {
         let logger = logs("noded")
         OOMScore.protect(logger)
         logger.info(
-            "starting", metadata: ["version": "\(Noded.version)", "node": "\(settings.nodeName)", "data": "\(settings.dataDirectory)"])
+            "starting",
+            metadata: [
+                "version": "\(Noded.version)", "node": "\(settings.nodeName)", "data": "\(settings.dataDirectory)",
+            ])
         if let manifests = settings.manifests {
             let node = try await Node.standalone(settings, logs: logs)
             try await untilStopped(logger) {
@@ -49,7 +52,10 @@ struct Daemon: Sendable {
             logs: logs)
         logger.info(
             "the API listens",
-            metadata: ["address": "\(settings.listen)", "port": "\(plane.port)", "kubeconfig": "\(settings.dataDirectory)/admin.kubeconfig"])
+            metadata: [
+                "address": "\(settings.listen)", "port": "\(plane.port)",
+                "kubeconfig": "\(settings.dataDirectory)/admin.kubeconfig",
+            ])
         do {
             let node = try await Node.member(
                 settings, client: plane.server.client(as: "kubelet"), informers: plane.informers, logs: logs)

@@ -1,9 +1,10 @@
 // What two nodeds cannot share: a data directory (both would give out the same addresses), a run directory and a cgroup
-// (each would end the other's pods as left over), a network namespace (each would take the other's links and rules away).
+// (each would end the other's pods as left over), a network namespace (each would take
+// the other's links and rules away).
 //
 // A lock file each, which holds the pid of who has it, for the message to who comes second; the lock itself is the
-// kernel's and goes with the process. Only root may open the files, so nobody else can keep noded from starting. Those of
-// cgroup and network lie in /run, since their subjects are no folders of noded's; `noded reset` removes them.
+// kernel's and goes with the process. Only root may open the files, so nobody else can keep noded from starting. Those
+// of cgroup and network lie in /run, since their subjects are no folders of noded's; `noded reset` removes them.
 
 import Glibc
 import System

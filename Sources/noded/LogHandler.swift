@@ -41,7 +41,8 @@ struct StandardErrorLog: LogHandler {
     }
 
     private static func word(_ text: String) -> String {
-        text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3d && $0 < 0x7f } && !text.isEmpty ? text : quoted(text)
+        let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3d && $0 < 0x7f }
+        return isPlain ? text : quoted(text)
     }
 
     /// A JSON string (RFC 8259, section 7).

@@ -103,7 +103,8 @@ enum NodeParts {
         config.version = Noded.version
         return Kubelet(
             config: config, client: client, runtime: try runtime(settings, logs: logs),
-            images: LocalImages(store: try ImageStore(root: "\(settings.dataDirectory)/images", logger: logs("images"))),
+            images: LocalImages(
+                store: try ImageStore(root: "\(settings.dataDirectory)/images", logger: logs("images"))),
             network: try network(settings, logs: logs), prober: try NIOProber(),
             seccomp: { try SeccompProfile.runtimeDefault(capabilities: $0) }, drain: drain, logger: logs("kubelet"))
     }

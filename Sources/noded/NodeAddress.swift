@@ -8,7 +8,8 @@ enum NodeAddress {
     static func find() throws -> IPAddress {
         let socket = try RouteSocket()
         let loopback = try socket.link(named: "lo")?.index
-        let addresses = try socket.addresses().filter { $0.link != loopback && !$0.address.isV6 && !$0.address.isLoopback }
+        let addresses = try socket.addresses()
+            .filter { $0.link != loopback && !$0.address.isV6 && !$0.address.isLoopback }
         let routes = try socket.routes()
         if let uplink = routes.first(where: { $0.destination.prefixLength == 0 && !$0.destination.address.isV6 }) {
             if let source = uplink.source { return source }

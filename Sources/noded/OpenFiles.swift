@@ -4,7 +4,8 @@
 import Glibc
 
 enum OpenFiles {
-    /// Takes what the hard limit allows. One that cannot be had leaves things as they are: noded works with fewer clients.
+    /// Takes what the hard limit allows. One that cannot be had leaves things as they
+    /// are: noded works with fewer clients.
     static func raiseLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }

@@ -18,7 +18,8 @@ struct ResetCommand: AsyncParsableCommand {
         abstract: "Remove everything noded made here: pods, network, rules, cgroups, mounts, files.",
         discussion: """
             noded itself must not be running. Without --yes it only says what it would remove. Kernel parameters that \
-            noded changed (net.ipv4.ip_forward) get the value back that they had, unless somebody else changed them since.
+            noded changed (net.ipv4.ip_forward) get the value back that they had, unless somebody else changed them \
+            since.
             """)
 
     @OptionGroup var paths: PathOptions
@@ -51,8 +52,8 @@ struct ResetCommand: AsyncParsableCommand {
         if dryRun || !yes {
             print("would remove: all pods below \(paths.runDirectory), their links (nd*) and addresses, the nft tables")
             print(
-                "noded_pods and noded_services, the cgroup \(paths.cgroup), \(paths.dataDirectory), \(paths.runDirectory);"
-            )
+                "noded_pods and noded_services, the cgroup \(paths.cgroup), \(paths.dataDirectory), "
+                    + "\(paths.runDirectory);")
             print("and put back the kernel parameters that noded changed (net.ipv4.ip_forward)")
             if !yes { print("run again with --yes to do it") }
             return

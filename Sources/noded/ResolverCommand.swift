@@ -6,7 +6,8 @@ import Glibc
 
 struct ResolverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: ResolverProcess.subcommand, abstract: "Answer cluster names; started by noded.", shouldDisplay: false)
+        commandName: ResolverProcess.subcommand, abstract: "Answer cluster names; started by noded.",
+        shouldDisplay: false)
 
     @Argument(parsing: .captureForPassthrough)
     var arguments: [String] = []

@@ -43,12 +43,15 @@ struct RunCommand: AsyncParsableCommand {
 
     private static let machineResolvConf = "/etc/resolv.conf"
 
-    @Option(help: "Bytes that objects may take on disk, such as 4Gi. Beyond, only deletes and small updates are accepted.")
+    @Option(
+        help: "Bytes that objects may take on disk, such as 4Gi. Beyond, only deletes and small updates are accepted.")
     var storeLimit = "4Gi"
 
     @Option(
         name: .customLong("token-auth-file"),
-        help: "File of bearer tokens, one TOKEN,USER,UID[,\"GROUP,GROUP\"] a line; read at start. Only root should read it.")
+        help: """
+            File of bearer tokens, one TOKEN,USER,UID[,"GROUP,GROUP"] a line; read at start. Only root should read it.
+            """)
     var tokenAuthFile: String?
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
@@ -67,7 +70,8 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError("--store-limit \(storeLimit): must be an amount of at least 16Mi, such as 4Gi")
         }
         guard Logger.Level(rawValue: logLevel) != nil else {
-            throw ValidationError("--log-level \(logLevel): must be trace, debug, info, notice, warning, error or critical")
+            throw ValidationError(
+                "--log-level \(logLevel): must be trace, debug, info, notice, warning, error or critical")
         }
         guard LogFormat(rawValue: logFormat) != nil else {
             throw ValidationError("--log-format \(logFormat): must be text or json")
@@ -119,7 +123,8 @@ struct RunCommand: AsyncParsableCommand {
         } else {
             address = try NodeAddress.find()
         }
-        for (flag, range) in [("--pod-cidr", try cluster.ranges().pods), ("--service-cidr", try cluster.ranges().services)]
+        let ranges = try cluster.ranges()
+        for (flag, range) in [("--pod-cidr", ranges.pods), ("--service-cidr", ranges.services)]
         where range.contains(address) {
             throw StartFailure("\(flag) \(range) holds this node's own address \(address): give another range")
         }

@@ -28,7 +28,8 @@ struct PathOptions: ParsableArguments {
         }
         // A supervisor's socket must fit into sockaddr_un (unix(7): 108 bytes).
         guard runDirectory.utf8.count <= 50 else {
-            throw ValidationError("--run-dir \(runDirectory): longer than 50 bytes, sockets below it would have no room")
+            throw ValidationError(
+                "--run-dir \(runDirectory): longer than 50 bytes, sockets below it would have no room")
         }
         guard !cgroup.isEmpty, !cgroup.contains("/"), !cgroup.hasPrefix(".") else {
             throw ValidationError("--cgroup \(cgroup): must be a plain name, such as noded")
@@ -40,7 +41,9 @@ struct PathOptions: ParsableArguments {
 struct ClusterOptions: ParsableArguments {
     @Option(
         name: .customLong("pod-cidr"),
-        help: "Addresses of all pods of the cluster. This node takes the first /24 of it (all of it when it is smaller).")
+        help: """
+            Addresses of all pods of the cluster. This node takes the first /24 of it (all of it when it is smaller).
+            """)
     var podCIDR = "10.42.0.0/16"
 
     @Option(name: .customLong("service-cidr"), help: "Addresses of Services.")

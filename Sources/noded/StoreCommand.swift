@@ -31,7 +31,8 @@ struct StoreCommand: ParsableCommand {
                 }
                 for finding in findings { print("damage      \(finding)") }
                 if !findings.isEmpty {
-                    throw StartFailure("\(path) is damaged: stop noded and run `noded restore FILE --force` with a backup")
+                    throw StartFailure(
+                        "\(path) is damaged: stop noded and run `noded restore FILE --force` with a backup")
                 }
                 print("integrity   ok, everything was read")
             } catch {

@@ -61,8 +61,8 @@ public final class APIServer: HTTPHandler {
     }
 
     /// The upkeep of caches and watches: about once a minute, old changes are forgotten and quiet watches get a
-    /// bookmark; and of the statuses of ResourceQuotas and of the API's own Service; deletions of custom resources go on.
-    /// Returns when cancelled.
+    /// bookmark; and of the statuses of ResourceQuotas and of the API's own Service; deletions of
+    /// custom resources go on. Returns when cancelled.
     public func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { [core] in await QuotaStatus.run(core) }
@@ -83,7 +83,8 @@ public final class APIServer: HTTPHandler {
     /// managedFields know kube-controller-manager, kube-scheduler and kubelet.
     public func client(as manager: String) -> InProcessClient { InProcessClient(core, manager: manager) }
 
-    /// The token of a Secret of type kubernetes.io/service-account-token: without an end, good while the Secret holds it.
+    /// The token of a Secret of type kubernetes.io/service-account-token: without an end,
+    /// good while the Secret holds it.
     public func secretToken(account: ObjectKey, uid: String, secret: String) throws(APIStatus) -> String {
         var claims = ServiceAccountClaims(namespace: account.namespace, account: .init(name: account.name, uid: uid))
         claims.secret = .init(name: secret, uid: "")

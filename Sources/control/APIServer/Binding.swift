@@ -1,7 +1,7 @@
 // pods/binding (and the older collection `bindings`): a pod gets its node.
 //
-//   decode -> admit the Binding (its site is pods/binding) -> rules ->┬-> read the pod -> preconditions -> assign -> commit
-//                                                                     └────────── someone else was faster ──────────┘
+// decode -> admit the Binding (its site: pods/binding) -> rules ->┬-> read the pod -> preconditions -> assign -> commit
+//                                                                 └────────── someone else was faster ──────────┘
 //
 // Admission sees the Binding, as in Kubernetes, and what it adds to the Binding's labels reaches the pod. The fields
 // that change are the binder's in managedFields, through the subresource `binding`. The Binding's uid and

@@ -49,8 +49,8 @@ enum Bootstrap {
         ])
     }
 
-    /// Makes the API's Service and its endpoints again within 10 s when somebody deleted one: pods would not find the API
-    /// any more. Returns when cancelled.
+    /// Makes the API's Service and its endpoints again within 10 s when somebody deleted one: pods would not find
+    /// the API any more. Returns when cancelled.
     static func keepKubernetesService(_ core: APICore) async {
         while (try? await Task.sleep(for: .seconds(10))) != nil {
             let kinds: [ResourceID] =

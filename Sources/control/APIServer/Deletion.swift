@@ -3,7 +3,7 @@
 //   asked ──> finalizers to wait for, or a grace period to give?
 //               no   ──> removed now
 //               yes  ──> marked: deletionTimestamp, deletionGracePeriodSeconds, finalizers of the propagation policy
-//                        └─> removed when the last finalizer goes (Update), or by a delete with grace period 0 (kubelet)
+//                        └─> removed when the last finalizer goes (Update), or by a delete with grace period 0: kubelet
 //
 // A second delete of a marked object may only shorten the grace period; otherwise it changes nothing and succeeds.
 // A pod that no node has, or that has ended, needs no grace. A namespace also waits for spec.finalizers.

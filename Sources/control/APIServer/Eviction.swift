@@ -83,7 +83,8 @@ enum Eviction {
         if condition?["reason"] == "SyncFailed" {
             let problem = condition?["message"]?.string ?? ""
             return refused(
-                "The disruption budget \(name) does not allow evicting pods currently because it failed sync: \(problem)",
+                "The disruption budget \(name) does not allow evicting pods currently because it failed sync: "
+                    + problem,
                 retryAfter: 0)
         }
         return refused(

@@ -113,7 +113,9 @@ struct HTTPFront: Sendable {
             return .response(Responses.noSuchPath)
         }
         if path.isWatch, path.subresource != nil { return .response(Responses.noSuchPath) }
-        if path.subresource == "proxy", declaration.subresource("proxy") != nil { return try proxy(path, request, user) }
+        if path.subresource == "proxy", declaration.subresource("proxy") != nil {
+            return try proxy(path, request, user)
+        }
         guard let verb else { throw Responses.methodNotAllowed }
         // Across namespaces one can only look: a DELETE here would empty all of them.
         if declaration.isNamespaced, path.namespace == nil, verb != .list, verb != .watch {
@@ -248,7 +250,8 @@ struct HTTPFront: Sendable {
         headers["Content-Type"] = "application/json;stream=watch"
         return .stream(status: 200, headers: headers) { sink in
             StreamWatcher(
-                cache, filter: filter, views: ObjectViews(call.declaration), view: view, bookmarks: options.bookmarks, sink: sink
+                cache, filter: filter, views: ObjectViews(call.declaration), view: view,
+                bookmarks: options.bookmarks, sink: sink
             ).start(options.start, timeout: options.timeout)
         }
     }

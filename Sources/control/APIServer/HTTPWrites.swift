@@ -211,7 +211,9 @@ enum Body {
 
     /// An applied configuration is YAML, of which JSON, what nearly all clients send, is a part.
     private static func configuration(_ bytes: [UInt8], _ duplicates: inout [String]) throws(APIStatus) -> JSON {
-        if bytes.first == UInt8(ascii: "{"), let json = try? JSON.parse(bytes, limits: .body, duplicates: &duplicates) { return json }
+        if bytes.first == UInt8(ascii: "{"), let json = try? JSON.parse(bytes, limits: .body, duplicates: &duplicates) {
+            return json
+        }
         duplicates = []
         do throws(JSONError) {
             let documents = try YAML.parse(bytes, limits: .body, duplicates: &duplicates)

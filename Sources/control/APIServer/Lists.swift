@@ -39,7 +39,9 @@ struct ContinueToken: Equatable {
     }
 
     init?(_ text: String) {
-        guard let bytes = Base64.decode(text, url: true), let plain = String(validating: bytes, as: UTF8.self) else { return nil }
+        guard let bytes = Base64.decode(text, url: true), let plain = String(validating: bytes, as: UTF8.self) else {
+            return nil
+        }
         // Bytes, not characters: a combining mark after a colon would hide it.
         let parts = plain.utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, parts[0].elementsEqual("1".utf8), let revision = UInt64(Substring(parts[1]))

@@ -1,8 +1,8 @@
 // What /metrics counts: requests and their durations, requests under way, open watches. Names, labels and buckets are
 // those of kube-apiserver, so that dashboards made for it work.
 //
-// A request costs one lock and one look-up. Only resources that are served become labels, so that no client can make the
-// table grow.
+// A request costs one lock and one look-up. Only resources that are served become labels,
+// so that no client can make the table grow.
 
 internal import Synchronization
 

@@ -1,9 +1,9 @@
 // What representation a client wants, from Accept, and what it sent, from Content-Type.
 //
 // JSON is the only encoding that is stored; YAML is accepted in bodies and produced on request. Protobuf is read in
-// bodies, because typed Go clients send nothing else, but not produced: a client that accepts only that gets 406 (with a
-// Status that says what there is), and every client in support takes JSON. Table and PartialObjectMetadata are views of an object
-// asked for with parameters of the media type ("API concepts", "Receiving resources as Tables").
+// bodies, because typed Go clients send nothing else, but not produced: a client that accepts only that gets 406 (with
+// a Status that says what there is), and every client in support takes JSON. Table and PartialObjectMetadata are views
+// of an object asked for with parameters of the media type ("API concepts", "Receiving resources as Tables").
 
 internal import HTTP
 internal import Objects
@@ -50,7 +50,9 @@ enum Negotiation {
             default: continue
             }
             guard let view = range["as"] else { return result }
-            guard allowTable, range["g"] == "meta.k8s.io", range["v"] == "v1" || range["v"] == "v1beta1" else { continue }
+            guard allowTable, range["g"] == "meta.k8s.io", range["v"] == "v1" || range["v"] == "v1beta1" else {
+                continue
+            }
             switch view {
             case "Table": result.representation = .table
             case "PartialObjectMetadata", "PartialObjectMetadataList": result.representation = .metadata
@@ -61,13 +63,16 @@ enum Negotiation {
         throw .notAcceptable(accepted: accepted)
     }
 
-    /// Does the client take aggregated discovery? (`application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`)
-    /// Honours the client's order: a plain JSON range first wins.
+    /// Does the client take aggregated discovery?
+    /// (`application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`) Honours the
+    /// client's order: a plain JSON range first wins.
     static func wantsAggregatedDiscovery(_ headers: HTTPHeaders) -> Bool {
         for range in parse(headers.list("Accept")) {
             if range.type == "application/json" || range.type == "*/*" {
                 guard let view = range["as"] else { return false }
-                if view == "APIGroupDiscoveryList", range["g"] == "apidiscovery.k8s.io", range["v"] == "v2" { return true }
+                if view == "APIGroupDiscoveryList", range["g"] == "apidiscovery.k8s.io", range["v"] == "v2" {
+                    return true
+                }
             }
         }
         return false
@@ -112,7 +117,11 @@ enum Negotiation {
             for piece in pieces.dropFirst() {
                 let pair = piece.split(separator: "=", maxSplits: 1).map { trim($0) }
                 guard pair.count == 2 else { continue }
-                if pair[0] == "q" { quality = Double(pair[1]) ?? 1 } else { range.parameters.append((pair[0], pair[1])) }
+                if pair[0] == "q" {
+                    quality = Double(pair[1]) ?? 1
+                } else {
+                    range.parameters.append((pair[0], pair[1]))
+                }
             }
             if quality > 0 { ranges.append((range, quality)) }
         }

@@ -91,7 +91,9 @@ struct ObjectViews: Sendable {
             ObjectViews.metadata(object.tree(at: revision)).encode(into: &frame)
         case .table:
             let metadata: JSON = ["resourceVersion": .string(String(revision))]
-            table([declaration.shown(object.tree(at: revision))], metadata: metadata, include: view.include, columns: view.columns)
+            table(
+                [declaration.shown(object.tree(at: revision))], metadata: metadata, include: view.include,
+                columns: view.columns)
                 .encode(into: &frame)
         }
         return frame + ObjectViews.closing

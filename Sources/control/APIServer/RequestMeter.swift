@@ -1,7 +1,7 @@
 // One request's account: when it began, what it is called in /metrics, the place it holds among those under way.
 //
-// `finish` wraps the reply, so that the account is closed when the answer is there: at once, after the store's fsync, or,
-// for a watch, when it ends.
+// `finish` wraps the reply, so that the account is closed when the answer is there: at once, after the
+// store's fsync, or, for a watch, when it ends.
 
 internal import HTTP
 internal import Objects
@@ -31,7 +31,8 @@ final class RequestMeter: Sendable {
             if let subresource = path.subresource, RequestMeter.subresources.contains(subresource) {
                 labels.subresource = subresource
             }
-            labels.scope = path.name != nil || verb == .create ? "resource" : path.namespace != nil ? "namespace" : "cluster"
+            labels.scope =
+                path.name != nil || verb == .create ? "resource" : path.namespace != nil ? "namespace" : "cluster"
             switch verb {
             case .list?: labels.verb = "LIST"
             case .watch?: labels.verb = "WATCH"

@@ -27,7 +27,8 @@ enum ServerEndpoint {
             [
                 "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
                 "metadata": [
-                    "name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"],
+                    "name": "kubernetes", "namespace": "default",
+                    "labels": ["kubernetes.io/service-name": "kubernetes"],
                 ],
                 "addressType": address.isV6 ? "IPv6" : "IPv4",
                 "endpoints": [["addresses": [.string("\(address)")], "conditions": ["ready": true]]], "ports": ports,

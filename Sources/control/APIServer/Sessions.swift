@@ -1,6 +1,7 @@
 // What is open to pods on behalf of clients: proxied requests and the tunnels that they become, exec, attach,
 // port-forward and each of its connections. Every one costs sockets and buffers (up to about a megabyte) for as long as
-// both sides like, so there are so many at a time, and so many of one user: who leaves his open keeps out himself first.
+// both sides like, so there are so many at a time, and so many of one user: who leaves
+// his open keeps out himself first.
 //
 // Like the places of requests under way (`InFlight`), they do not count for system:masters: nobody may be kept from
 // looking after a server that is too busy. Failing is 429 with Retry-After.

@@ -1,8 +1,8 @@
 // update and patch: both turn the old object into a new one; what differs is how the new one is made.
 //
-//   read old -> make new -> versions and identity agree? -> prepare -> admit -> validate -> same? -> commit if unchanged
-//        ^                                                                                              │
-//        └──────────────────── someone else was faster, and the client named no version ────────────────┘
+//   read old -> make new -> version, identity agree? -> prepare -> admit -> validate -> same? -> commit if unchanged
+//        ^                                                                                          │
+//        └────────────────── someone else was faster, and the client named no version ──────────────┘
 //
 // A write that changes nothing is not stored: the object keeps its resourceVersion and no watcher hears of it. A write
 // that takes the last finalizer off an object that waits for it deletes the object.

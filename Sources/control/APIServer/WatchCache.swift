@@ -98,7 +98,8 @@ final class WatchCache: Sendable {
         {
             value = EncodedObject(bytes: bytes, cut: cut)
         }
-        return CachedObject(key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
+        return CachedObject(
+            key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)
     }
 
     // MARK: - Writing (store's opener and writer thread)

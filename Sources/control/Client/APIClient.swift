@@ -33,7 +33,9 @@ public struct ObjectKey: Hashable, Comparable, Sendable, CustomStringConvertible
 
 /// One step of a watch, in resourceVersion order.
 public struct WatchEvent: Sendable {
-    public enum Kind: String, Sendable { case added = "ADDED", modified = "MODIFIED", deleted = "DELETED", bookmark = "BOOKMARK" }
+    public enum Kind: String, Sendable {
+        case added = "ADDED", modified = "MODIFIED", deleted = "DELETED", bookmark = "BOOKMARK"
+    }
 
     public let kind: Kind
     /// The object after the step; at `.deleted` its last state; at `.bookmark` only its resourceVersion counts.
@@ -108,8 +110,8 @@ public protocol APIClient: Sendable {
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> ObjectList
 
-    /// The same list for a local copy: what is kept as text anyway comes as such. Without an implementation of its own a
-    /// client gives trees.
+    /// The same list for a local copy: what is kept as text anyway comes as such. Without an
+    /// implementation of its own a client gives trees.
     func keptList(
         _ resource: ResourceID, namespace: String?, labels: LabelSelector?, fields: FieldSelector?
     ) async throws(APIStatus) -> KeptList

@@ -1,6 +1,7 @@
-// An informer's copy, as a value. A tree takes some five times the memory of its text, so of objects that somebody keeps
-// as text (in process: the watch cache) only the youngest have a tree here; the others are parsed when they are asked
-// for. A small cluster never notices; at a hundred thousand pods this is the difference between megabytes and gigabytes.
+// An informer's copy, as a value. A tree takes some five times the memory of its text, so of objects that
+// somebody keeps as text (in process: the watch cache) only the youngest have a tree here; the others are
+// parsed when they are asked for. A small cluster never notices; at a hundred thousand pods this is the
+// difference between megabytes and gigabytes.
 //
 // For the same reason the table holds nothing but the reference: an object knows its key, and a dictionary of keys and
 // slots took five times the room of a set of references.

@@ -19,7 +19,9 @@ enum PodFacts {
     static func isAvailable(_ pod: JSON, minReadySeconds: Int64) -> Bool {
         guard let condition = readyCondition(pod), condition["status"]?.string == "True" else { return false }
         guard minReadySeconds > 0 else { return true }
-        guard let since = condition["lastTransitionTime"]?.string.flatMap({ Timestamp(rfc3339: $0) }) else { return false }
+        guard let since = condition["lastTransitionTime"]?.string.flatMap({ Timestamp(rfc3339: $0) }) else {
+            return false
+        }
         return Timestamp.now().seconds - since.seconds >= minReadySeconds
     }
 

@@ -21,8 +21,8 @@ enum Writes {
         }
     }
 
-    /// The creation of what every namespace has: it is well, too, when it is there already, or when the namespace is gone
-    /// or going.
+    /// The creation of what every namespace has: it is well, too, when it is there
+    /// already, or when the namespace is gone or going.
     static func ensure(_ create: () async throws -> Void) async throws -> Outcome {
         do {
             try await create()

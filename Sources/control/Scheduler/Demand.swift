@@ -15,7 +15,9 @@ extension [String: Int128] {
     init(quantities: JSON?) {
         self.init()
         for (name, value) in quantities?.object ?? JSONObject() {
-            guard let quantity = (value.string ?? value.int.map(String.init)).flatMap({ Quantity($0) }) else { continue }
+            guard let quantity = (value.string ?? value.int.map(String.init)).flatMap({ Quantity($0) }) else {
+                continue
+            }
             self[name] = Int128(name == "cpu" ? quantity.milliValue : quantity.value)
         }
     }

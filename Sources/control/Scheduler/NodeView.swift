@@ -92,7 +92,9 @@ struct NodeView {
 
     private func shortages(for pod: PodDemand) -> [String] {
         pod.amounts.sorted { $0.key < $1.key }.compactMap { resource, amount in
-            guard amount > 0, taken[resource, default: 0] + amount > allocatable[resource, default: 0] else { return nil }
+            guard amount > 0, taken[resource, default: 0] + amount > allocatable[resource, default: 0] else {
+                return nil
+            }
             return resource == "pods" ? "Too many pods" : "Insufficient \(resource)"
         }
     }
@@ -107,7 +109,9 @@ struct NodeView {
         }
         var score = share.isEmpty ? 0 : Int64(clamping: share.reduce(0, +) / Int128(share.count))
         for preference in pod.preferredAffinity {
-            guard let term = preference["preference"], NodeTerm.matches(term, labels: labels, name: name) else { continue }
+            guard let term = preference["preference"], NodeTerm.matches(term, labels: labels, name: name) else {
+                continue
+            }
             score += preference["weight"]?.int ?? 0
         }
         for taint in taints where taint["effect"]?.string == "PreferNoSchedule" {
@@ -157,7 +161,9 @@ enum NodeTerm {
     }
 
     private static func compare(_ value: String?, _ values: [String], _ holds: (Int64, Int64) -> Bool) -> Bool {
-        guard let left = value.flatMap({ Int64($0) }), let right = values.first.flatMap({ Int64($0) }) else { return false }
+        guard let left = value.flatMap({ Int64($0) }), let right = values.first.flatMap({ Int64($0) }) else {
+            return false
+        }
         return holds(left, right)
     }
 }

@@ -54,7 +54,8 @@ public struct BackupWriter {
 
     mutating func object(_ key: StoreKey, _ entry: StoreState.Entry) {
         record("O") { payload in
-            for number in [entry.id, entry.revision, UInt64(bitPattern: entry.time), UInt64(entry.durability.rawValue)] {
+            let time = UInt64(bitPattern: entry.time)
+            for number in [entry.id, entry.revision, time, UInt64(entry.durability.rawValue)] {
                 payload.append(number)
             }
             for text in [key.resource, key.namespace, key.name] { payload.append(Array(text.utf8)) }
@@ -145,7 +146,9 @@ public struct BackupReader {
         if ended { return nil }
         let head = try fetch(9)
         let length = BackupReader.number(head.dropFirst())
-        guard length <= UInt64(BackupReader.lengthLimit) else { throw damaged("record \(records) has length \(length)") }
+        guard length <= UInt64(BackupReader.lengthLimit) else {
+            throw damaged("record \(records) has length \(length)")
+        }
         let payload = Array(try fetch(Int(length)))
         let stored = BackupReader.number(try fetch(8))
         let sum = (Array(head) + payload).withUnsafeBytes { Checksum.of($0) }

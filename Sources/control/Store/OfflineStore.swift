@@ -55,8 +55,8 @@ public final class OfflineStore {
     /// Makes the store of `next`'s objects (a backup's records up to its end) and puts it at `path`. What was there
     /// stays beside, as PATH.replaced-TIME. Returns the number of objects and the revision the store goes on from.
     ///
-    /// `files` gets the other records before the store is in its place. When it throws, or the machine stops, noded does
-    /// not start until a restore has come through.
+    /// `files` gets the other records before the store is in its place. When it throws, or the machine stops, noded
+    /// does not start until a restore has come through.
     public static func restore(
         to path: String, replace: Bool, _ next: () throws -> BackupRecord?,
         files: ([(path: String, mode: UInt32, content: [UInt8])]) throws -> Void

@@ -1,5 +1,5 @@
-// What the disk does not have yet of the ring (events), as a value: it is written once in a while, so that an object that
-// changes ten times in between costs one row. A crash loses what is in here; that is what `.ring` says.
+// What the disk does not have yet of the ring (events), as a value: it is written once in a while, so that an object
+// that changes ten times in between costs one row. A crash loses what is in here; that is what `.ring` says.
 //
 // Fails only where the file does, and then still holds everything for the next flush.
 

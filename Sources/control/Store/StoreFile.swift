@@ -43,7 +43,8 @@ final class StoreFile {
         insertObject = try Statement(
             database, "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
         updateObject = try Statement(
-            database, "UPDATE objects SET revision = ?2, time = ?3, prefix = ?4, suffix = ?5, checksum = ?6 WHERE id = ?1")
+            database,
+            "UPDATE objects SET revision = ?2, time = ?3, prefix = ?4, suffix = ?5, checksum = ?6 WHERE id = ?1")
         deleteObject = try Statement(database, "DELETE FROM objects WHERE id = ?1")
         insertChange = try Statement(database, "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
         deleteChanges = try Statement(database, "DELETE FROM changes WHERE revision <= ?1")

@@ -1,9 +1,9 @@
 // What a store does between its writes: it flushes the ring, drops changes that nobody is served any more, gives free
 // pages back, overwrites what a failed transaction left, and moves the log into the file.
 //
-// Nearly none of it is owed to a caller, and that is tried again: a failure is logged and the store goes on. Each step is
-// bounded, so that writes do not wait long. An idle store has no timer, and what an idle store need not write waits for
-// the next write.
+// Nearly none of it is owed to a caller, and that is tried again: a failure is logged and the store goes
+// on. Each step is bounded, so that writes do not wait long. An idle store has no timer, and what an idle
+// store need not write waits for the next write.
 
 internal import Logging
 internal import Synchronization

@@ -35,7 +35,8 @@ enum Directory {
     static func empty(_ top: borrowing FileDescriptor, _ path: String) throws(SystemError) {
         var device = stat()
         try systemCall("fstat", path) { fstat(top.raw, &device) }
-        // A pass may find directories that an earlier step moved up; it ends because each pass shortens the deepest one.
+        // A pass may find directories that an earlier step moved up; it ends because each
+        // pass shortens the deepest one.
         while true {
             let entries = try names(top, path)
             if entries.isEmpty { return }

@@ -1,6 +1,6 @@
 // Internet addresses and ranges as values. Text in and out follows RFC 4291 and RFC 5952 (one canonical spelling, so
-// that equal addresses are equal strings). Parsing returns nil for anything else: no leading zeros (007 is octal to some
-// readers: CVE-2021-29923), no zone, no spaces.
+// that equal addresses are equal strings). Parsing returns nil for anything else: no leading zeros (007 is octal to
+// some readers: CVE-2021-29923), no zone, no spaces.
 
 /// An IPv4 or IPv6 address. IPv4-mapped IPv6 stays IPv6. IPv4 sorts first, each family by number.
 public enum IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible {

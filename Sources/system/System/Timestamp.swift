@@ -28,7 +28,8 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public func advanced(by duration: Duration) -> Timestamp {
         let (seconds, attoseconds) = duration.components
         let (sum, overflow) = self.seconds.addingReportingOverflow(seconds)
-        var total = overflow || !Self.sayable.contains(sum) ? (seconds < 0 ? Self.sayable.lowerBound : Self.sayable.upperBound) : sum
+        let bound = seconds < 0 ? Self.sayable.lowerBound : Self.sayable.upperBound
+        var total = overflow || !Self.sayable.contains(sum) ? bound : sum
         var nanoseconds = Int64(self.nanoseconds) + attoseconds / 1_000_000_000
         if nanoseconds < 0 { (total, nanoseconds) = (total - 1, nanoseconds + 1_000_000_000) }
         if nanoseconds >= 1_000_000_000 { (total, nanoseconds) = (total + 1, nanoseconds - 1_000_000_000) }

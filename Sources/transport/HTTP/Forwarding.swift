@@ -1,8 +1,8 @@
 // One request that another server answers: what the handler decides of it, as a value. Transport connects, copies both
 // bodies at the pace of the slower side, and keeps nothing.
 //
-// Whoever makes one decides all about the fields but those of a single connection (RFC 9110, 7.6.1): how a body is framed,
-// when a connection ends and what it becomes is Transport's.
+// Whoever makes one decides all about the fields but those of a single connection (RFC 9110, 7.6.1): how a body is
+// framed, when a connection ends and what it becomes is Transport's.
 
 public import System
 
@@ -17,7 +17,8 @@ public struct Forwarding: Sendable {
     public var headers: HTTPHeaders
     /// Given the status and the fields of the answer, returns those for the client. Called once.
     public var answered: @Sendable (Int, HTTPHeaders) -> HTTPHeaders
-    /// What the client gets when there is no answer: `dial tcp 10.42.0.5:80: connect: connection refused`. Called instead.
+    /// What the client gets when there is no answer. Called instead, with the reason:
+    /// `dial tcp 10.42.0.5:80: connect: connection refused`.
     public var failed: @Sendable (String) -> HTTPResponse
     /// Held until the exchange, or the tunnel that it becomes, is over: by this its maker can count them.
     public var place: (any AnyObject & Sendable)?

@@ -85,7 +85,8 @@ public enum HTTPReply: Sendable {
     /// The answer needs waiting; Transport runs the closure in a task and sends what it returns.
     /// Cancelled when the client goes away.
     case deferred(@Sendable () async -> HTTPReply)
-    /// A body of unknown length (chunked): the head is sent at once, then `start` gets the sink. `start` must not block.
+    /// A body of unknown length (chunked): the head is sent at once, then `start` gets
+    /// the sink. `start` must not block.
     case stream(status: Int, headers: HTTPHeaders, start: @Sendable (any ByteSink) -> Void)
     /// Upgrade to WebSocket with this subprotocol ("" for none). The connection is closed (1000) when `start` returns
     /// without having closed it.
@@ -109,8 +110,8 @@ public enum BodyScreening: Sendable {
 /// Answers requests. Called on an event loop: it must not block and must not do more than microseconds of work.
 public protocol HTTPHandler: Sendable {
     func handle(_ request: HTTPRequest) -> HTTPReply
-    /// Whether a request for this path with a body is to be handled as soon as its head is there, because `.forward` may
-    /// be its reply. A body of any size may then pass. Asked for requests with bodies only.
+    /// Whether a request for this path with a body is to be handled as soon as its head is there, because `.forward`
+    /// may be its reply. A body of any size may then pass. Asked for requests with bodies only.
     func forwards(path: String) -> Bool
     /// Asked before a large body is gathered, with a request whose body is empty; `handle` is given the whole request
     /// afterwards and must not rely on this one's having been asked.
@@ -140,8 +141,8 @@ public protocol WebSocketConnection: Sendable {
     /// Sends one message; waits for room. Throws when the connection is gone.
     /// - Parameter asText: a text message; the bytes are UTF-8.
     func send(_ message: [UInt8], asText: Bool) async throws
-    /// Payloads of binary and text messages, in order; ends when the peer closes or the connection is lost. One consumer.
-    /// Bounded: Transport stops reading from the socket when the consumer falls behind.
+    /// Payloads of binary and text messages, in order; ends when the peer closes or the connection is lost. One
+    /// consumer. Bounded: Transport stops reading from the socket when the consumer falls behind.
     var messages: AsyncStream<[UInt8]> { get }
     /// Sends a close frame (RFC 6455, 7.4.1: 1000 normal, 1011 internal error) and closes. Idempotent.
     func close(code: UInt16) async

@@ -1,5 +1,5 @@
-// Request targets (RFC 9112, section 3.2) and query strings as browsers and Go write them. Any text is one: nothing here
-// fails, and what names nothing is answered with 404.
+// Request targets (RFC 9112, section 3.2) and query strings as browsers and Go write them. Any text is one: nothing
+// here fails, and what names nothing is answered with 404.
 
 public enum HTTPTarget {
     /// The path as it was sent and the query decoded, in order. An absolute-form target loses its authority.

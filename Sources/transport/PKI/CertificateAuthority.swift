@@ -23,7 +23,8 @@ public enum PKIError: Error, CustomStringConvertible {
         switch self {
         case .unreadable(let path, let reason): return "\(path) is no usable PEM file: \(reason)"
         case .incomplete(let present, let missing):
-            return "\(present) is there but \(missing) is not: restore it from a backup, or remove both to make new ones"
+            return
+                "\(present) is there but \(missing) is not: restore it from a backup, or remove both to make new ones"
         case .file(let error): return "\(error)"
         case .signing(let reason): return "cannot sign a certificate: \(reason)"
         }
@@ -153,7 +154,8 @@ public struct CertificateAuthority: Sendable {
     ) throws -> String {
         let signer = Certificate.PrivateKey(key)
         var extensions = extensions
-        let authority = AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: signer.publicKey).keyIdentifier)
+        let authority = AuthorityKeyIdentifier(
+            keyIdentifier: SubjectKeyIdentifier(hash: signer.publicKey).keyIdentifier)
         try extensions.append(try Certificate.Extension(authority, critical: false))
         return try Certificate(
             version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: Self.date(from),

@@ -55,7 +55,9 @@ public struct SigningRequest: Sendable {
         dnsNames = names.compactMap { if case .dnsName(let name) = $0 { name } else { nil } }
         emails = names.compactMap { if case .rfc822Name(let name) = $0 { name } else { nil } }
         uris = names.compactMap { if case .uniformResourceIdentifier(let name) = $0 { name } else { nil } }
-        addresses = names.compactMap { if case .ipAddress(let octets) = $0 { IPAddress(bytes: Array(octets.bytes)) } else { nil } }
+        addresses = names.compactMap {
+            if case .ipAddress(let octets) = $0 { IPAddress(bytes: Array(octets.bytes)) } else { nil }
+        }
     }
 }
 
@@ -82,7 +84,9 @@ extension CertificateAuthority {
             case "key agreement": keyUsage.keyAgreement = true
             case "data encipherment": keyUsage.dataEncipherment = true
             default:
-                guard let known = Self.extendedUsages[usage] else { throw .signing("usage \"\(usage)\" cannot be granted") }
+                guard let known = Self.extendedUsages[usage] else {
+                    throw .signing("usage \"\(usage)\" cannot be granted")
+                }
                 if !extended.contains(known) { extended.append(known) }
             }
         }
@@ -90,7 +94,8 @@ extension CertificateAuthority {
         let (usage, others) = (keyUsage == KeyUsage() ? nil : keyUsage, extended)
         do {
             return try issue(
-                subject: request.subject, publicKey: request.publicKey, from: now.seconds - 300, to: now.seconds + seconds,
+                subject: request.subject, publicKey: request.publicKey,
+                from: now.seconds - 300, to: now.seconds + seconds,
                 extensions: Certificate.Extensions {
                     Critical(BasicConstraints.notCertificateAuthority)
                     if let usage { Critical(usage) }

@@ -110,9 +110,9 @@ public struct SPDYWriter {
 
     /// Accepts a stream. Its header block is empty and stored: there is nothing to compress.
     public mutating func reply(stream: UInt32) -> [UInt8] {
-        // zlib header (RFC 1950) once, then a stored block (RFC 1951, 3.2.4) of four zero bytes: no headers. Then an empty
-        // one, zlib's sync flush: without it Go's inflater looks for the next block's header, meets the end of the
-        // frame, and takes every later frame for broken (kubectl: "lost connection to pod").
+        // zlib header (RFC 1950) once, then a stored block (RFC 1951, 3.2.4) of four zero bytes: no headers. Then an
+        // empty one, zlib's sync flush: without it Go's inflater looks for the next block's header, meets the end of
+        // the frame, and takes every later frame for broken (kubectl: "lost connection to pod").
         let block: [UInt8] = (begun ? [] : [0x78, 0x01]) + [0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0] + [0, 0, 0, 0xff, 0xff]
         begun = true
         return Self.control(2, Self.bytes(stream) + block)

@@ -1,5 +1,5 @@
-// SPDY/3 header blocks: one zlib stream a direction over the whole connection, begun with a dictionary that the protocol
-// fixes (draft-mbelshe-httpbis-spdy-00, 2.6.10.1). ISA-L inflates.
+// SPDY/3 header blocks: one zlib stream a direction over the whole connection, begun with a dictionary that the
+// protocol fixes (draft-mbelshe-httpbis-spdy-00, 2.6.10.1). ISA-L inflates.
 //
 //   block   count 32, then count times: length 32, name, length 32, value      (after inflating)
 

@@ -1,9 +1,9 @@
 // How many bytes of request bodies a server holds while they arrive, over all connections.
 //
-// A body is gathered before its request is answered. One is bounded by `bodyLimit`, but there may be hundreds of streams
-// on each of thousands of connections. So bytes are taken from an account: a small one that all share whom nobody
-// knows, a larger one for those that the handler knows by the head of their request. When an account is empty the
-// request is refused (429), and strangers cannot empty that of the others.
+// A body is gathered before its request is answered. One is bounded by `bodyLimit`, but there may be hundreds of
+// streams on each of thousands of connections. So bytes are taken from an account: a small one that all share whom
+// nobody knows, a larger one for those that the handler knows by the head of their request. When an account is empty
+// the request is refused (429), and strangers cannot empty that of the others.
 
 import Synchronization
 

@@ -1,9 +1,9 @@
-// Compresses large answers away from the event loops and from the threads that tasks share: on a few threads of its own,
-// among which and the others the kernel divides the processors.
+// Compresses large answers away from the event loops and from the threads that tasks share: on a few threads of its
+// own, among which and the others the kernel divides the processors.
 //
-// The work is bounded by what it takes: at most `backlog` bytes wait or are under way, about 0.2 s of work for a thread.
-// An answer beyond that goes out as it is, which costs bytes on the wire and nothing else. So however many clients ask
-// for everything at once, the rest of the program has its half of the processors.
+// The work is bounded by what it takes: at most `backlog` bytes wait or are under way, about 0.2 s of work for a
+// thread. An answer beyond that goes out as it is, which costs bytes on the wire and nothing else. So however many
+// clients ask for everything at once, the rest of the program has its half of the processors.
 
 import HTTP
 import NIOCore

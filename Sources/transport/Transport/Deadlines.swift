@@ -3,7 +3,8 @@
 // A request moves its connection's deadline several times, and nearly every deadline moves on before it is due; a timer
 // of the event loop for each would be made and unmade with every request. So a deadline is a number, and the one timer
 // looks, when it fires, for what is due and for when to look again. A timer is made anew only for a deadline before
-// all others: on a busy connection every `requestTimeout`, on one that idles once. What is due is acted on exactly then.
+// all others: on a busy connection every `requestTimeout`, on one that idles once. What
+// is due is acted on exactly then.
 //
 // Everything here runs on the connection's event loop. Nothing can fail.
 

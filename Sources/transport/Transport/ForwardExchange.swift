@@ -5,10 +5,10 @@
 //             <-                <──output──                <──                <-
 //
 // Neither side is read from while the other one has no room, so that an exchange holds about a socket buffer each way,
-// however large its bodies; nor does the client's next request get its answer before the client has made room. A failure
-// before the answer's head becomes a response; after it, the client's connection is cut, so that it cannot take a part
-// for the whole. When the client goes, the connection to the server goes; a client that takes nothing of what waits for
-// it is made to go (StallWatch).
+// however large its bodies; nor does the client's next request get its answer before the client has made room. A
+// failure before the answer's head becomes a response; after it, the client's connection is cut, so that it cannot
+// take a part for the whole. When the client goes, the connection to the server goes; a client that takes nothing of
+// what waits for it is made to go (StallWatch).
 //
 // The connection is not kept for another request: who uses this looks at a page or calls a hook now and then.
 
@@ -55,11 +55,13 @@ final class ForwardExchange {
         self.context = context
         self.forwarding = forwarding
         self.gathered = gathered
-        upgrade = connection.wire != nil && HTTPConnection.asksToUpgrade(head) ? head.headers.first(name: "upgrade") : nil
+        upgrade =
+            connection.wire != nil && HTTPConnection.asksToUpgrade(head) ? head.headers.first(name: "upgrade") : nil
         let query = head.uri.utf8.drop { $0 != UInt8(ascii: "?") }.prefix { $0 != UInt8(ascii: "#") }
         request = HTTPRequestHead(
             version: .http1_1, method: head.method, uri: forwarding.path + String(Substring(query)),
-            headers: Self.fields(forwarding.headers, head, upgrade, isStreamed: connection.intake != nil, gathered.count))
+            headers: Self.fields(
+                forwarding.headers, head, upgrade, isStreamed: connection.intake != nil, gathered.count))
     }
 
     private static func fields(

@@ -1,5 +1,5 @@
-// The body of a request while it is gathered: its bytes, and what it holds of the server's budget for them. The bytes are
-// given back the moment they are taken or dropped. What does not fit is not taken in; nothing else can fail.
+// The body of a request while it is gathered: its bytes, and what it holds of the server's budget for them. The bytes
+// are given back the moment they are taken or dropped. What does not fit is not taken in; nothing else can fail.
 
 import NIOCore
 

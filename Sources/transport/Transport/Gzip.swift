@@ -1,5 +1,5 @@
-// gzip (RFC 1952) for large answers, when the client asks for it: ISA-L's level 1, some 400 MB/s a core, so that it pays
-// on any link slower than that. Small answers are sent as they are, as kube-apiserver does.
+// gzip (RFC 1952) for large answers, when the client asks for it: ISA-L's level 1, some 400 MB/s a core, so that it
+// pays on any link slower than that. Small answers are sent as they are, as kube-apiserver does.
 //
 // It cannot fail: an answer that does not get smaller, or that the library refuses, goes out as it was.
 
@@ -66,7 +66,8 @@ enum Gzip {
                     stream.pointee.next_out = room
                     stream.pointee.avail_out = UInt32(block)
                     guard isal_deflate(stream) == COMP_OK else { return false }
-                    out.append(contentsOf: UnsafeBufferPointer(start: room, count: block - Int(stream.pointee.avail_out)))
+                    let count = block - Int(stream.pointee.avail_out)
+                    out.append(contentsOf: UnsafeBufferPointer(start: room, count: count))
                 } while stream.pointee.avail_out == 0
                 return stream.pointee.avail_in == 0
             }

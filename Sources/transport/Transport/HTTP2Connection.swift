@@ -108,8 +108,8 @@ final class HTTP2Connection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // An error of one stream is that stream's; the state machine has reset it. A client whose body is refused may end
-        // it before its length.
+        // An error of one stream is that stream's; the state machine has reset it. A client whose
+        // body is refused may end it before its length.
         if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.ContentLengthViolated { return }
         context.close(promise: nil)
     }

@@ -2,8 +2,8 @@
 // connection.
 //
 // Nothing here can fail: an answer that the socket has no room for waits (`sending`), and one whose client has gone is
-// dropped. The end of one answer hands out the next pipelined request, whose answer may end inside of that call; so what
-// is left to send is looked at anew after each write.
+// dropped. The end of one answer hands out the next pipelined request, whose answer may end inside of that call; so
+// what is left to send is looked at anew after each write.
 
 import HTTP
 import NIOCore
@@ -81,8 +81,8 @@ extension HTTPConnection {
         send(context)
     }
 
-    /// Sends what the socket has room for; the rest when it has room again. What comes last is the end of the answer: the
-    /// next request is not looked at before.
+    /// Sends what the socket has room for; the rest when it has room again. What comes last is the end of the answer:
+    /// the next request is not looked at before.
     func send(_ context: ChannelHandlerContext) {
         guard sending != nil else { return }
         var isFirst = true

@@ -6,8 +6,8 @@ import Logging
 import NIOCore
 import NIOHTTP1
 
-/// What has come of a body that is handed on and has not been taken yet: no more than a read or two, since reading stops
-/// until somebody takes it.
+/// What has come of a body that is handed on and has not been taken yet: no more than a read or two,
+/// since reading stops until somebody takes it.
 struct BodyIntake {
     var waiting: [ByteBuffer] = []
     var isEnded = false

@@ -2,8 +2,8 @@
 // the handler.
 //
 // A body of more than `unscreenedLimit` is gathered only when the handler, shown the head, has nothing against it; all
-// bodies together are bounded by the server's `BodyBudget`. What is over a bound is refused before its end, and then the
-// connection is over, too: 413 for one body, 429 for all together, what the handler says (401, 403) for who asks.
+// bodies together are bounded by the server's `BodyBudget`. What is over a bound is refused before its end, and then
+// the connection is over, too: 413 for one body, 429 for all together, what the handler says (401, 403) for who asks.
 
 import HTTP
 import NIOCore
@@ -31,7 +31,9 @@ extension HTTPConnection {
         request = nil
         state = .gathering(head)
         let length = head.headers.first(name: "content-length").flatMap(Int.init) ?? 0
-        guard length <= configuration.bodyLimit else { return refuse(Refusal.tooLarge(configuration.bodyLimit), head, context) }
+        guard length <= configuration.bodyLimit else {
+            return refuse(Refusal.tooLarge(configuration.bodyLimit), head, context)
+        }
         if asksFirst(head) || length > Self.unscreenedLimit {
             guard screen(head, context) else { return }
         }

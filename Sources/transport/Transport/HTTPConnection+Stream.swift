@@ -1,5 +1,5 @@
-// HTTPConnection's side of an endless answer (a watch, a followed log): its head at once, then what the handler writes to
-// a ChannelSink from any thread, until it finishes, the client goes or the server stops. Nothing here can fail.
+// HTTPConnection's side of an endless answer (a watch, a followed log): its head at once, then what the handler writes
+// to a ChannelSink from any thread, until it finishes, the client goes or the server stops. Nothing here can fail.
 
 import HTTP
 import NIOCore

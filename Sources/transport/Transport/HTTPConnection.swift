@@ -1,19 +1,19 @@
-// One HTTP/1.1 connection, or one stream of an HTTP/2 connection: gathers a request, asks the handler, writes its reply;
-// then, in HTTP/1.1, the next.
+// One HTTP/1.1 connection, or one stream of an HTTP/2 connection: gathers a request, asks the handler,
+// writes its reply; then, in HTTP/1.1, the next.
 //
 //      idle --head--> gathering --end--> answering --written, and the socket has room--> idle
 //                        |  refused: close
 //
 // This file holds what a connection knows, and sorts what happens to it; what it does is in a file for each part:
-// +Request (a body is gathered, within bounds), +Forward (a body that the handler forwards is not: the request is answered
-// at its head), +Answer, +Stream (an answer without an end), and WebSocketUpgrade.
+// +Request (a body is gathered, within bounds), +Forward (a body that the handler forwards is not: the request is
+// answered at its head), +Answer, +Stream (an answer without an end), and WebSocketUpgrade.
 //
-// A client that does not read its answer gets no other one and no more than a slice of a large body is copied for it; one
-// that reads nothing for `idleTimeout` is cut (of a forwarded answer: StallWatch). So pipelining costs no memory.
+// A client that does not read its answer gets no other one and no more than a slice of a large body is copied for it;
+// one that reads nothing for `idleTimeout` is cut (of a forwarded answer: StallWatch). So pipelining costs no memory.
 //
 // Everything here runs on the connection's event loop. Deferred replies are awaited in a task of their own, which is
-// cancelled when the connection goes; its result comes back to the loop. What fails here is the connection: it is closed,
-// and when the bytes were no HTTP, after an answer that says so.
+// cancelled when the connection goes; its result comes back to the loop. What fails here is the connection: it is
+// closed, and when the bytes were no HTTP, after an answer that says so.
 
 import HTTP
 import Logging

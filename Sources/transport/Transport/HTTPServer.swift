@@ -5,9 +5,9 @@
 //                             └─ h2 ------> streams --------------------────┘
 //
 // A connection is closed when it sends no complete request within `requestTimeout` (slow-loris), when it idles
-// longer than `idleTimeout`, when its peer has vanished (`keepalive`), or when a body is larger than `bodyLimit` (after a
-// 413) or one too many (429). The certificate can be replaced at any time; connections that are open keep the one they
-// have.
+// longer than `idleTimeout`, when its peer has vanished (`keepalive`), or when a body is larger than
+// `bodyLimit` (after a 413) or one too many (429). The certificate can be replaced at any time;
+// connections that are open keep the one they have.
 
 public import HTTP
 public import Logging
@@ -183,7 +183,8 @@ public final class HTTPServer: Sendable {
             return .addressInUse(address: address, port: port)
         }
         if let error = error as? IOError, error.errnoCode == EADDRNOTAVAIL {
-            return .cannotListen(address: address, port: port, reason: "this machine has no such address (see `ip address`)")
+            return .cannotListen(
+                address: address, port: port, reason: "this machine has no such address (see `ip address`)")
         }
         return .cannotListen(address: address, port: port, reason: "\(error)")
     }
@@ -217,7 +218,8 @@ public final class HTTPServer: Sendable {
 
     private func addHTTP2(_ channel: any Channel) throws {
         let connection = HTTP2Connection(
-            requestTimeout: TimeAmount(configuration.requestTimeout), idleTimeout: TimeAmount(configuration.idleTimeout),
+            requestTimeout: TimeAmount(configuration.requestTimeout),
+            idleTimeout: TimeAmount(configuration.idleTimeout),
             channel.eventLoop)
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         let pipeline = channel.pipeline.syncOperations

@@ -62,8 +62,8 @@ private final class RecordGate: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = IOData
     typealias OutboundOut = ByteBuffer
 
-    /// Bytes of the largest buffer that is put together: the largest TLS record (RFC 8446, 5.1). Copying more costs more
-    /// than the record it saves.
+    /// Bytes of the largest buffer that is put together: the largest TLS record (RFC 8446, 5.1). Copying
+    /// more costs more than the record it saves.
     private static let limit = 16 << 10
 
     private var context: ChannelHandlerContext?
@@ -112,8 +112,8 @@ private final class RecordGate: ChannelDuplexHandler, RemovableChannelHandler {
     }
 }
 
-/// Answers what is no HTTP with a Status that says so: 431 when the head is too large, else 400. The connection is of no
-/// use afterwards; HTTPConnection closes it.
+/// Answers what is no HTTP with a Status that says so: 431 when the head is too large, else 400. The connection is of
+/// no use afterwards; HTTPConnection closes it.
 private final class ParserErrors: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart

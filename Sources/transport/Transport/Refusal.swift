@@ -1,5 +1,5 @@
-// What Transport itself refuses, in the shape of the API's own errors (Status, meta/v1): its clients read no other. Written
-// as text, because the API's objects are not known here.
+// What Transport itself refuses, in the shape of the API's own errors (Status, meta/v1): its clients read no other.
+// Written as text, because the API's objects are not known here.
 
 import HTTP
 

@@ -1,9 +1,9 @@
 // Closes a connection whose peer takes nothing of what waits for it.
 //
 // A peer that acknowledges and reads nothing keeps its connection for as long as it likes: neither keepalive nor
-// VanishedClients finds fault with it. Whoever copies bytes to it shows every write to one of these; when something waits
-// and the socket has taken nothing for `timeout`, the channel is closed. A peer to which nothing is to be said may be
-// silent for ever, and a write that the socket takes at once costs a counter.
+// VanishedClients finds fault with it. Whoever copies bytes to it shows every write to one of these; when something
+// waits and the socket has taken nothing for `timeout`, the channel is closed. A peer to which nothing is to be said
+// may be silent for ever, and a write that the socket takes at once costs a counter.
 //
 // Nothing can fail. On the channel's event loop only.
 

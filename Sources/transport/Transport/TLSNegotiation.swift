@@ -1,5 +1,5 @@
-// The first moments of a TLS connection: until the handshake is done nobody knows which HTTP it will be (ALPN, RFC 7301).
-// A client that does not finish the handshake in time is cut.
+// The first moments of a TLS connection: until the handshake is done nobody knows which HTTP it will be (ALPN, RFC
+// 7301). A client that does not finish the handshake in time is cut.
 
 import NIOCore
 import NIOSSL

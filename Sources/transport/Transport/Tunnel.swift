@@ -1,4 +1,5 @@
-// Two connections joined into one: what comes in on one goes out on the other, as bytes (RFC 9110, 7.8, after an upgrade).
+// Two connections joined into one: what comes in on one goes out on the other, as bytes
+// (RFC 9110, 7.8, after an upgrade).
 //
 // A side is read only while the other one has room. When one is closed or fails, so is the other, after what was on its
 // way; one that takes nothing of what waits for it is closed (StallWatch). Both are on one event loop.

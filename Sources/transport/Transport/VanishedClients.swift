@@ -1,5 +1,5 @@
-// Connections whose client is gone without a word while something sent to it is on its way: a watch of a laptop that was
-// closed.
+// Connections whose client is gone without a word while something sent to it is on its
+// way: a watch of a laptop that was closed.
 //
 // Keepalive (HTTPServer) finds those that are idle, but its probes are not sent while data is unacknowledged; then the
 // kernel goes on sending for a quarter of an hour. TCP_USER_TIMEOUT would end that, and with it every client that reads

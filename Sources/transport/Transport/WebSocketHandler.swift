@@ -1,8 +1,8 @@
 // A WebSocket (RFC 6455) as messages in and out.
 //
 // The socket is read only while fewer than `backlog` bytes wait to be taken, so a slow reader slows its sender down
-// instead of filling memory; nor is it read while the peer leaves more than a high-water mark of what it gets. Pings are
-// answered here, with one pong under way at a time: of those that came meanwhile the newest is answered (RFC 6455,
+// instead of filling memory; nor is it read while the peer leaves more than a high-water mark of what it gets. Pings
+// are answered here, with one pong under way at a time: of those that came meanwhile the newest is answered (RFC 6455,
 // 5.5.3), so that a peer that pings and does not read costs one pong. A close is answered and ends `messages`.
 
 import HTTP
@@ -95,7 +95,8 @@ final class WebSocketHandler: ChannelInboundHandler {
         ping = nil
         pongIsUnderWay = true
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: payload))).whenComplete { _ in
+        let pong = WebSocketFrame(fin: true, opcode: .pong, data: payload)
+        context.writeAndFlush(wrapOutboundOut(pong)).whenComplete { _ in
             let (handler, context) = bound.value
             handler.pongIsUnderWay = false
             guard context.channel.isActive else { return }
@@ -122,7 +123,8 @@ final class WebSocketHandler: ChannelInboundHandler {
         switch error {
         case NIOWebSocketError.invalidFrameLength, NIOWebSocketFrameAggregator.Error.accumulatedFrameSizeIsTooLarge,
             NIOWebSocketFrameAggregator.Error.tooManyFragments: code = .messageTooLarge
-        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error, is ClientFrames.Violation: code = .protocolError
+        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error, is ClientFrames.Violation:
+            code = .protocolError
         default:
             context.close(promise: nil)
             return

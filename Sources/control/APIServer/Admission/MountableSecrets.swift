@@ -1,5 +1,6 @@
-// Service accounts that name the Secrets their pods may use: with the annotation kubernetes.io/enforce-mountable-secrets a
-// pod of the account refers to those of `secrets` and pulls images with those of `imagePullSecrets`, and no others.
+// Service accounts that name the Secrets their pods may use: with the annotation
+// kubernetes.io/enforce-mountable-secrets a pod of the account refers to those of `secrets` and pulls images with
+// those of `imagePullSecrets`, and no others.
 
 internal import Objects
 
@@ -33,14 +34,15 @@ enum MountableSecrets {
     private static func owner(_ account: JSON) -> String { account.at("metadata", "name")?.string ?? "" }
 
     private static func refusal(_ what: String, _ secret: String, _ account: JSON) -> String {
-        "\(what) secret.secretName=\(Quote.go(secret)) is not allowed because service account \(owner(account)) does not "
-            + "reference that secret"
+        "\(what) secret.secretName=\(Quote.go(secret)) is not allowed because service account \(owner(account)) "
+            + "does not reference that secret"
     }
 
     private static func volumes(_ spec: JSON?, _ account: JSON) -> String? {
         let allowed = names(account["secrets"])
         for volume in spec?["volumes"]?.array ?? [] {
-            let projected = (volume.at("projected", "sources")?.array ?? []).compactMap { $0.at("secret", "name")?.string }
+            let sources = volume.at("projected", "sources")?.array ?? []
+            let projected = sources.compactMap { $0.at("secret", "name")?.string }
             for secret in [volume.at("secret", "secretName")?.string].compactMap({ $0 }) + projected
             where !allowed.contains(secret) {
                 return refusal("volume with", secret, account)

@@ -29,7 +29,8 @@ struct BootstrapTokens: TokenAuthenticator {
         else { return nil }
         guard let groups = BootstrapTokens.groups(value("auth-extra-groups")) else { return nil }
         return TokenIdentity(
-            user: UserInfo(name: "system:bootstrap:\(id)", groups: [BootstrapTokens.group] + groups), audiences: audiences)
+            user: UserInfo(name: "system:bootstrap:\(id)", groups: [BootstrapTokens.group] + groups),
+            audiences: audiences)
     }
 
     /// Six and sixteen lower-case letters and digits.

@@ -42,7 +42,8 @@ enum Impersonation {
     private static func questions(_ wanted: UserInfo) -> [AccessRequest] {
         func core(_ resource: String, namespace: String = "", name: String) -> AccessRequest {
             AccessRequest(
-                "impersonate", ResourceID(group: "", version: "v1", resource: resource), namespace: namespace, name: name)
+                "impersonate", ResourceID(group: "", version: "v1", resource: resource), namespace: namespace,
+                name: name)
         }
         var questions: [AccessRequest] = []
         if let account = ServiceAccountName.split(wanted.name) {
@@ -57,7 +58,8 @@ enum Impersonation {
         }
         if !wanted.uid.isEmpty {
             questions.append(
-                AccessRequest("impersonate", ResourceID(group: group, version: "v1", resource: "uids"), name: wanted.uid))
+                AccessRequest(
+                    "impersonate", ResourceID(group: group, version: "v1", resource: "uids"), name: wanted.uid))
         }
         return questions
     }

@@ -22,7 +22,8 @@ struct IssuerDocuments: Sendable {
             return IssuerDocuments.answer(["keys": .array(signer.publicKeys)], "application/jwk-set+json")
         case "/.well-known/openid-configuration":
             let document: JSON = [
-                "issuer": .string(tokens.issuer), "jwks_uri": .string(keysURL), "response_types_supported": ["id_token"],
+                "issuer": .string(tokens.issuer), "jwks_uri": .string(keysURL),
+                "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [.string(signer.algorithm)],
             ]

@@ -31,8 +31,10 @@ public struct JSONWebToken: Sendable {
     public init?(_ text: String) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3,
-            let headerBytes = Base64.decode(parts[0], url: true), let header = try? JSON.parse(headerBytes, limits: .body),
-            let claimBytes = Base64.decode(parts[1], url: true), let claims = try? JSON.parse(claimBytes, limits: .body),
+            let headerBytes = Base64.decode(parts[0], url: true),
+            let header = try? JSON.parse(headerBytes, limits: .body),
+            let claimBytes = Base64.decode(parts[1], url: true),
+            let claims = try? JSON.parse(claimBytes, limits: .body),
             header.object != nil, claims.object != nil,
             let algorithm = header["alg"]?.string, let signature = Base64.decode(parts[2], url: true)
         else { return nil }

@@ -1,7 +1,9 @@
 // What a service account token says, in both forms Kubernetes knows.
 //
-//   issued by TokenRequest:  aud, exp, iat, nbf, jti, iss, sub, kubernetes.io{namespace, serviceaccount, pod, node, secret}
-//   legacy, out of a Secret: iss "kubernetes/serviceaccount", sub, kubernetes.io/serviceaccount/{namespace, secret.name, …}
+//   issued by TokenRequest:  aud, exp, iat, nbf, jti, iss, sub,
+//                            kubernetes.io{namespace, serviceaccount, pod, node, secret}
+//   legacy, out of a Secret: iss "kubernetes/serviceaccount", sub,
+//                            kubernetes.io/serviceaccount/{namespace, secret.name, …}
 //
 // A legacy token has no end and no audience of its own: it lives as long as its Secret.
 
@@ -69,7 +71,9 @@ struct ServiceAccountClaims: Sendable, Hashable {
             "iss": .string(issuer), "sub": .string(subject), "aud": .array(audiences.map { .string($0) }),
             "jti": .string(id), ServiceAccountClaims.privateClaim: own,
         ]
-        for (key, value) in [("iat", issued), ("nbf", notBefore), ("exp", expires)] { claims[key] = value.map { .int($0) } }
+        for (key, value) in [("iat", issued), ("nbf", notBefore), ("exp", expires)] {
+            claims[key] = value.map { .int($0) }
+        }
         return claims
     }
 

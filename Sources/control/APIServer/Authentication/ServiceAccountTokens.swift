@@ -65,7 +65,8 @@ final class ServiceAccountTokens: Sendable {
         let held = claims.isLegacy ? audiences : claims.audiences
         let matching = wanted.filter(held.contains)
         guard !matching.isEmpty else {
-            throw AuthenticationFailure("token audiences \(Go.list(held)) is invalid for the target audiences \(Go.list(wanted))")
+            throw AuthenticationFailure(
+                "token audiences \(Go.list(held)) is invalid for the target audiences \(Go.list(wanted))")
         }
         if let end = claims.expires, now.seconds >= end {
             cache.withLock { $0[text] = nil }

@@ -16,7 +16,9 @@ public struct StaticToken: Sendable {
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let line = line.hasSuffix("\r") ? line.dropLast() : line
             if line.isEmpty || line.hasPrefix("#") { continue }
-            guard let fields = fields(line) else { throw StaticTokenError(line: index + 1, reason: "a quote is not closed") }
+            guard let fields = fields(line) else {
+                throw StaticTokenError(line: index + 1, reason: "a quote is not closed")
+            }
             guard fields.count >= 3 else {
                 throw StaticTokenError(line: index + 1, reason: "expected TOKEN,USER,UID[,\"GROUP,GROUP\"]")
             }

@@ -37,7 +37,8 @@ extension APICore {
         claims.notBefore = now
         claims.expires = now + seconds
         claims.id = Random.uuid()
-        TokenRequests.extendForOldClients(&claims, seconds, now: now, isDefaultAudience: claims.audiences == tokens.audiences)
+        TokenRequests.extendForOldClients(
+            &claims, seconds, now: now, isDefaultAudience: claims.audiences == tokens.audiences)
         request.set("metadata", "name", to: .string(key.name))
         request.set("metadata", "namespace", to: .string(key.namespace))
         request.set("metadata", "creationTimestamp", to: .string(Timestamp(seconds: now).rfc3339))

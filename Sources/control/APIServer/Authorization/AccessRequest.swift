@@ -53,7 +53,9 @@ struct AccessRequest: Hashable, Sendable {
                 verb?.rawValue ?? request.method.lowercased(), id, subresource: path.subresource ?? "",
                 namespace: path.namespace ?? "", name: path.name ?? "")
             if id.group.isEmpty, id.resource == "namespaces", namespace.isEmpty { namespace = name }
-            if ["list", "watch", "deletecollection"].contains(self.verb), let selector = query["fieldSelector"], !selector.isEmpty {
+            if ["list", "watch", "deletecollection"].contains(self.verb),
+                let selector = query["fieldSelector"], !selector.isEmpty
+            {
                 fields = AccessRequest.pinned(selector)
                 name = fields["metadata.name"] ?? ""
             }

@@ -9,7 +9,9 @@ enum AccessReviews {
         let spec = review["spec"]
         let user = UserInfo(
             name: spec?["user"]?.string ?? "", uid: spec?["uid"]?.string ?? "", groups: spec?["groups"]?.strings ?? [],
-            extra: (spec?["extra"]?.object ?? JSONObject()).reduce(into: [:]) { $0[$1.key.lowercased()] = $1.value.strings })
+            extra: (spec?["extra"]?.object ?? JSONObject()).reduce(into: [:]) {
+                $0[$1.key.lowercased()] = $1.value.strings
+            })
         var errors = attributeErrors(spec)
         if user.name.isEmpty, user.groups.isEmpty {
             errors.append(
@@ -101,7 +103,8 @@ enum AccessReviews {
             text("verb"), ResourceID(group: text("group"), version: text("version"), resource: text("resource")),
             subresource: text("subresource"), namespace: text("namespace"), name: text("name"))
         for requirement in resource.at("fieldSelector", "requirements")?.array ?? [] {
-            guard requirement["operator"]?.string == "In", let values = requirement["values"]?.strings, values.count == 1
+            guard requirement["operator"]?.string == "In",
+                let values = requirement["values"]?.strings, values.count == 1
             else { continue }
             question.fields[requirement["key"]?.string ?? ""] = values[0]
         }

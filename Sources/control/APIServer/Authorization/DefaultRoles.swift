@@ -78,7 +78,8 @@ enum DefaultRoles {
         if let role = wanted["roleRef"] {
             merged["roleRef"] = role
             if let subjects = wanted["subjects"] {
-                merged["subjects"] = union(["subjects": present["subjects"] ?? []], ["subjects": subjects], "subjects")["subjects"]
+                let united = union(["subjects": present["subjects"] ?? []], ["subjects": subjects], "subjects")
+                merged["subjects"] = united["subjects"]
             }
         }
         return merged == present ? nil : merged

@@ -31,7 +31,8 @@ struct RoleEscalation: AdmissionStep {
         if !Aggregation.isEmpty(object["aggregationRule"]) {
             guard Aggregation.mayUse(core.authorization.index.rules(user, namespace: "")) else {
                 throw .forbidden(
-                    request.declaration.id, request.name, "must have cluster-admin privileges to use an aggregationRule")
+                    request.declaration.id, request.name,
+                    "must have cluster-admin privileges to use an aggregationRule")
             }
         }
         try confirm(PolicyRule.rules(of: object), request, core)
@@ -57,8 +58,8 @@ struct RoleEscalation: AdmissionStep {
         guard RuleCoverage.count(rules) <= RuleCoverage.limit else {
             throw .forbidden(
                 request.declaration.id, request.name,
-                "its rules say more than \(RuleCoverage.limit) combinations of verbs, groups, resources and names, too many "
-                    + "to compare with the permissions of user \(Quote.go(user.name)); use \"*\" or several roles")
+                "its rules say more than \(RuleCoverage.limit) combinations of verbs, groups, resources and names, too "
+                    + "many to compare with the permissions of user \(Quote.go(user.name)); use \"*\" or several roles")
         }
         let missing = RuleCoverage.missing(rules, held: held)
         guard !missing.isEmpty else { return }

@@ -60,7 +60,9 @@ struct NodeAuthorizer: Authorizer {
     ) -> AccessDecision {
         guard request.isReadOnly else { return .noOpinion(reason: "can only read resources of this type") }
         guard request.subresource.isEmpty else { return .noOpinion(reason: "cannot read subresource") }
-        guard !request.namespace.isEmpty else { return .noOpinion(reason: "can only read namespaced object of this type") }
+        guard !request.namespace.isEmpty else {
+            return .noOpinion(reason: "can only read namespaced object of this type")
+        }
         return related(node, kind, request, core)
     }
 
@@ -105,7 +107,9 @@ struct NodeAuthorizer: Authorizer {
 
     private func token(_ node: String, _ request: AccessRequest, _ core: APICore) -> AccessDecision {
         guard request.subresource == "token" else { return byRules(request) }
-        guard request.verb == "create" else { return .noOpinion(reason: "can only create tokens for individual service accounts") }
+        guard request.verb == "create" else {
+            return .noOpinion(reason: "can only create tokens for individual service accounts")
+        }
         guard !request.name.isEmpty else {
             return .noOpinion(reason: "can only create tokens for individual service accounts")
         }

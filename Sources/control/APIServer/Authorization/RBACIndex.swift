@@ -180,7 +180,8 @@ final class RBACIndex: Sendable {
     private static func visit(
         _ state: State, _ user: UserInfo, _ namespace: String, _ body: (Binding, Subject, [PolicyRule]?) -> Bool
     ) {
-        let principals = [Principal(isGroup: false, name: user.name)] + user.groups.map { Principal(isGroup: true, name: $0) }
+        let principals =
+            [Principal(isGroup: false, name: user.name)] + user.groups.map { Principal(isGroup: true, name: $0) }
         for scope in namespace.isEmpty ? [""] : ["", namespace] {
             for principal in principals {
                 guard let names = state.places[Place(namespace: scope, principal: principal)] else { continue }

@@ -23,7 +23,9 @@ enum RuleCoverage {
             }
         }
         return rules.reduce(0) { total, rule in
-            let resources = product([rule.groups.count, rule.resources.count, rule.verbs.count, max(1, rule.names.count)])
+            let resources = product([
+                rule.groups.count, rule.resources.count, rule.verbs.count, max(1, rule.names.count),
+            ])
             let paths = product([rule.paths.count, rule.verbs.count])
             let (part, overflow) = resources.addingReportingOverflow(paths)
             let (sum, more) = total.addingReportingOverflow(overflow ? Int.max : part)
@@ -97,7 +99,8 @@ enum RuleCoverage {
             if !(verbs[key] ?? []).contains(part.verbs[0]) { verbs[key, default: []].append(part.verbs[0]) }
         }
         return order.map {
-            PolicyRule(verbs: verbs[$0] ?? [], groups: $0.groups, resources: $0.resources, names: $0.names, paths: $0.paths)
+            PolicyRule(
+                verbs: verbs[$0] ?? [], groups: $0.groups, resources: $0.resources, names: $0.names, paths: $0.paths)
         }.sorted { $0.compactText < $1.compactText }
     }
 }

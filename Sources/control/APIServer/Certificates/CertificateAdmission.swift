@@ -35,7 +35,9 @@ struct CertificateAdmission: AdmissionStep {
         }
     }
 
-    private func read(_ text: String, _ request: AdmissionRequest, _ core: APICore) throws(APIStatus) -> CertificateRequest {
+    private func read(
+        _ text: String, _ request: AdmissionRequest, _ core: APICore
+    ) throws(APIStatus) -> CertificateRequest {
         guard let signer = core.configuration.certificateSigner else {
             throw APIStatus(
                 code: 501, reason: "NotImplemented", message: "this server has no authority to sign certificates with")

@@ -124,7 +124,9 @@ final class CustomResources: Sendable {
     }
 
     static func compile(_ definition: CustomDefinition, _ revision: UInt64) -> Known? {
-        guard !DefinitionStatus.isBuiltIn(definition), let (stored, served) = definition.declarations() else { return nil }
+        guard !DefinitionStatus.isBuiltIn(definition), let (stored, served) = definition.declarations() else {
+            return nil
+        }
         return Known(
             revision: revision, definition: Summary(definition), stored: stored, served: served,
             shape: shape(definition))
@@ -190,7 +192,8 @@ final class CustomResources: Sendable {
             guard let object = present[name] else { continue }
             let known = summaries[name]
             // Names that were taken may have become free.
-            let isStale = known?.revision != object.revision || (known?.summary.hasConflict ?? false && !changed.isEmpty)
+            let hasConflict = known?.summary.hasConflict ?? false
+            let isStale = known?.revision != object.revision || (hasConflict && !changed.isEmpty)
             guard isStale else { continue }
             let definition = CustomDefinition(object.tree())
             let written = await writeStatus(definition, object.revision, core)
@@ -271,7 +274,8 @@ final class CustomResources: Sendable {
         let key = ObjectKey(namespace: "", name: name)
         do throws(APIStatus) {
             _ = try await core.modify(declaration, key, target: .main, WriteOptions()) { old in
-                let left = (old.at("metadata", "finalizers")?.array ?? []).filter { $0.string != CustomDefinition.cleanup }
+                let finalizers = old.at("metadata", "finalizers")?.array ?? []
+                let left = finalizers.filter { $0.string != CustomDefinition.cleanup }
                 var new = old
                 new.set("metadata", "finalizers", to: left.isEmpty ? nil : .array(left))
                 return new

@@ -23,7 +23,9 @@ enum DefinitionStatus {
         }
         if !definition.isEstablished {
             if conflict == nil {
-                set(&conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
+                set(
+                    &conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted",
+                    now)
             } else {
                 set(&conditions, "Established", "False", "NotAccepted", "not all names are accepted", now)
             }

@@ -54,7 +54,9 @@ extension CustomResources {
         core.serve { old in
             for (cache, filled) in caches.values { filled.finish(cache, at: core.group.applied) }
             let fresh = caches.mapValues(\.cache)
-            return state.withLock { CustomResources.snapshot(old, $0, group: core.group, changed: fresh, groups: groups) }
+            return state.withLock {
+                CustomResources.snapshot(old, $0, group: core.group, changed: fresh, groups: groups)
+            }
         }
         listeners.tell()
     }
@@ -112,8 +114,8 @@ extension CustomResources {
             return cache.object(key, revision: object.revision, value: object.value, tree: object.tree())
         }
 
-        /// While nothing changes: the predecessor's last changes, and the load. Where a predecessor ends, watches can go
-        /// on; a resource without one begins at `revision`.
+        /// While nothing changes: the predecessor's last changes, and the load. Where a predecessor ends, watches can
+        /// go on; a resource without one begins at `revision`.
         func finish(_ cache: WatchCache, at revision: UInt64) {
             var all: [CachedObject] = []
             if let old {

@@ -10,7 +10,8 @@ struct ServedDirectory: ResourceDirectory {
     var customResources: [DirectoryEntry] {
         var entries: [DirectoryEntry] = []
         let custom = core.registry.declarations.filter { $0.custom != nil && $0.custom?.refusal == nil }
-        for declaration in custom where !entries.contains(where: { $0.resource.groupResource == declaration.id.groupResource }) {
+        for declaration in custom
+        where !entries.contains(where: { $0.resource.groupResource == declaration.id.groupResource }) {
             let versions = custom.filter { $0.id.groupResource == declaration.id.groupResource }.map(\.id.version)
             entries.append(
                 DirectoryEntry(

@@ -99,7 +99,9 @@ extension HTTPFront {
         var fields = HTTPHeaders()
         for field in request.headers.endToEnd {
             let name = field.name.lowercased()
-            if credentials.contains(name) || name.hasPrefix("impersonate-") || name.hasPrefix("x-remote-extra-") { continue }
+            if credentials.contains(name) || name.hasPrefix("impersonate-") || name.hasPrefix("x-remote-extra-") {
+                continue
+            }
             guard name == "sec-websocket-protocol" else {
                 fields.add(field.name, field.value)
                 continue

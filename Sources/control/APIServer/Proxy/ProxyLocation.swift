@@ -22,7 +22,8 @@ struct ProxyLocation: Sendable {
         }
         guard rest.hasPrefix("/") else { return location }
         if let authority {
-            guard authority == server || authority == host || authority + ":80" == server || authority + ":443" == server
+            guard
+                authority == server || authority == host || authority + ":80" == server || authority + ":443" == server
             else { return location }
             if authority != host { origin = "" }
         }
@@ -35,7 +36,8 @@ struct ProxyLocation: Sendable {
     /// Behind `//` or `scheme://`; nil when the text names no authority.
     private static func authorityStart(_ text: Substring) -> Substring.Index? {
         if text.hasPrefix("//") { return text.index(text.startIndex, offsetBy: 2) }
-        guard let colon = text.firstIndex(where: { !$0.isASCII || !($0.isLetter || $0.isNumber || "+-.".contains($0)) }),
+        guard
+            let colon = text.firstIndex(where: { !$0.isASCII || !($0.isLetter || $0.isNumber || "+-.".contains($0)) }),
             text[colon...].hasPrefix("://")
         else { return nil }
         return text.index(colon, offsetBy: 3)

@@ -1,10 +1,9 @@
 // portforward: connections to ports of a pod, carried over one WebSocket in one of two ways.
 //
-// `SPDY/3.1+portforward.k8s.io` (kubectl): a SPDY connection inside the messages, in PortForwardTunnel.swift. Any number
-// of connections, opened as they are needed.
-// `v4.channel.k8s.io` (the Python and JavaScript clients): one connection for each `ports=` of the query, made at once.
-// Of the n-th port, channel 2n carries data and 2n+1 what went wrong; on each the server first sends the port, two bytes,
-// little endian.
+// `SPDY/3.1+portforward.k8s.io` (kubectl): a SPDY connection inside the messages, in PortForwardTunnel.swift. Any
+// number of connections, opened as they are needed. `v4.channel.k8s.io` (the Python and JavaScript clients): one
+// connection for each `ports=` of the query, made at once. Of the n-th port, channel 2n carries data and 2n+1 what went
+// wrong; on each the server first sends the port, two bytes, little endian.
 
 internal import Client
 internal import HTTP
@@ -85,8 +84,8 @@ struct PodPorts: Sendable {
     /// Returns when the pod has lost its network: nothing more can be forwarded.
     func gone() async { await node.untilGone(pod: pod) }
 
-    /// Copies until both sides have ended, or the pod's has: what is sent after that would never be answered. `send` gets
-    /// what the pod says, an empty piece at its end. A connection that breaks ends, like one that was closed.
+    /// Copies until both sides have ended, or the pod's has: what is sent after that would never be answered. `send`
+    /// gets what the pod says, an empty piece at its end. A connection that breaks ends, like one that was closed.
     /// - Returns: why there is no connection, in words for the client; nil when there was one.
     func forward(
         port: Int, from input: PieceQueue, send: @escaping @Sendable ([UInt8]) async throws -> Void

@@ -1,11 +1,11 @@
 // kubectl port-forward: SPDY/3.1 inside the messages of a WebSocket (KEP-4006). For each connection kubectl opens two
-// streams with the same `requestid` and `port`: of `streamtype` error, which it closes at once and reads for words about a
-// failure, and of `streamtype` data.
+// streams with the same `requestid` and `port`: of `streamtype` error, which it closes at once and reads for words
+// about a failure, and of `streamtype` data.
 //
 // One task reads and decides, one task a connection copies. What the client sends to a pod that does not read fills a
 // bounded queue and then stops the whole tunnel: kubectl has no windows, so there is no way to stop one stream. It ends
-// with the pod. kubectl itself ends when it reads words on an error stream, and resets each data stream once it has seen
-// its end, so that only the reset says that a connection is over for the client.
+// with the pod. kubectl itself ends when it reads words on an error stream, and resets each data stream once it has
+// seen its end, so that only the reset says that a connection is over for the client.
 
 internal import Client
 internal import HTTP

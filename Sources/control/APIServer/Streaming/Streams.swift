@@ -1,7 +1,8 @@
 // Subresources of a pod that stream to and from its containers: log, exec, attach. (portforward: PortForward.swift)
 //
-// exec and attach speak the channel protocol over WebSocket (ChannelProtocol has its versions, ExecChannels the session).
-// SPDY, the protocol before WebSocket, is not offered; clients of Kubernetes 1.31 and later ask for WebSocket first.
+// exec and attach speak the channel protocol over WebSocket (ChannelProtocol has its versions,
+// ExecChannels the session). SPDY, the protocol before WebSocket, is not offered; clients of
+// Kubernetes 1.31 and later ask for WebSocket first.
 
 internal import Client
 internal import HTTP

@@ -1,10 +1,10 @@
-// APIServices: one for each group and version that this server answers, which is how `kubectl get apiservices` and tools
-// that walk them learn what is here (apiregistration.k8s.io/v1).
+// APIServices: one for each group and version that this server answers, which is how `kubectl get apiservices` and
+// tools that walk them learn what is here (apiregistration.k8s.io/v1).
 //
 //      built-in groups, served versions of established definitions --> wanted --diff--> create, mend, delete
 //
-// They carry Kubernetes' label for automatic ones; only those are ever mended or deleted. An APIService of somebody else,
-// with a Service behind it, is told that nobody asks it: this server does not aggregate others.
+// They carry Kubernetes' label for automatic ones; only those are ever mended or deleted. An APIService of somebody
+// else, with a Service behind it, is told that nobody asks it: this server does not aggregate others.
 
 import Client
 import Logging

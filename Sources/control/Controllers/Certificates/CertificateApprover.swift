@@ -34,7 +34,8 @@ struct CertificateApprover: Controller {
                 ("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview.")]
             : [("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview.")]
         for (subresource, message) in ways where try await mayAsk(object, subresource) {
-            let approved = CertificateRequestState.adding("Approved", reason: "AutoApproved", message: message, to: object)
+            let approved = CertificateRequestState.adding(
+                "Approved", reason: "AutoApproved", message: message, to: object)
             return try await Writes.settle {
                 _ = try await client.update(.certificateSigningRequests, approved, subresource: "approval")
             }

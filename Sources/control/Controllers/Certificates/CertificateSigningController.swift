@@ -43,7 +43,8 @@ struct CertificateSigningController: Controller {
         do throws(CertificateRequestError) {
             let request = try signer.read(state.request)
             if let problem = rules.problem(request, usages: state.usages) {
-                return CertificateRequestState.adding("Failed", reason: "SignerValidationFailure", message: problem, to: object)
+                return CertificateRequestState.adding(
+                    "Failed", reason: "SignerValidationFailure", message: problem, to: object)
             }
             let seconds = min(max(state.expirationSeconds ?? longestLife, 600), longestLife)
             let certificate = try signer.sign(state.request, usages: state.usages, seconds: seconds)

@@ -50,7 +50,9 @@ struct ClusterRoleAggregationController: Controller {
         }.sorted { ($0.at("metadata", "name")?.string ?? "") < ($1.at("metadata", "name")?.string ?? "") }
         var rules: [JSON] = []
         var seen: Set<JSON> = []
-        for rule in matching.flatMap({ $0["rules"]?.array ?? [] }) where seen.insert(rule).inserted { rules.append(rule) }
+        for rule in matching.flatMap({ $0["rules"]?.array ?? [] }) where seen.insert(rule).inserted {
+            rules.append(rule)
+        }
         return rules
     }
 }

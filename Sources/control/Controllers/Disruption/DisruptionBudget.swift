@@ -1,5 +1,5 @@
-// How many pods of a budget may be evicted now (policy/v1 PodDisruptionBudgetStatus), as a value: a budget, its pods and
-// the scale of their controllers in, the status out.
+// How many pods of a budget may be evicted now (policy/v1 PodDisruptionBudgetStatus), as a value: a budget, its pods
+// and the scale of their controllers in, the status out.
 //
 //      disruptionsAllowed = healthy pods - pods that must stay healthy; never below 0
 //

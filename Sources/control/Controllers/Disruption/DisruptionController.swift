@@ -75,7 +75,9 @@ struct DisruptionController: Controller {
                 if !unmanaged.isEmpty { report(unmanaged, object) }
             } catch {
                 let problem = error.details?.causes.first?.message ?? error.message
-                record(.warning, "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: \(problem)", object)
+                record(
+                    .warning, "CalculateExpectedPodCountFailed",
+                    "Failed to calculate the number of expected pods: \(problem)", object)
                 _ = try await write(budget.failed(problem), object)
                 throw error
             }

@@ -77,7 +77,8 @@ struct EndpointPlan {
     func steps(from present: [JSON]) -> Steps {
         var steps = Steps()
         var unused = present
-        for (group, endpoints) in wanted.sorted(by: { "\($0.key.family)\($0.key.ports)" < "\($1.key.family)\($1.key.ports)" }) {
+        let sorted = wanted.sorted { "\($0.key.family)\($0.key.ports)" < "\($1.key.family)\($1.key.ports)" }
+        for (group, endpoints) in sorted {
             let mine = unused.filter { Self.group(of: $0) == group }
             unused.removeAll { Self.group(of: $0) == group }
             fill(mine, with: endpoints, group, &steps)

@@ -1,7 +1,7 @@
 // Endpoints that somebody writes for a Service without a selector, mirrored into EndpointSlices: the data path and DNS
 // read only those.
 //
-//      Service without selector + Endpoints of its name --`MirrorPlan`--> wanted slices --diff--> create, update, delete
+//   Service without selector + Endpoints of its name --`MirrorPlan`--> wanted slices --diff--> create, update, delete
 //
 // Not mirrored are Endpoints labelled endpointslice.kubernetes.io/skip-mirror=true, and those that hold a leader's
 // record. Slices that others wrote for the Service stay as they are.

@@ -1,7 +1,8 @@
 // The EndpointSlices that say what hand-written Endpoints say, as a value: one object in, slices out, and the fewest
 // writes between.
 //
-// Each address family of each set of ports has one slice, which may be as large as a subset is mirrored: 1000 addresses.
+// Each address family of each set of ports has one slice, which may be as large as a
+// subset is mirrored: 1000 addresses.
 
 import Client
 import Objects

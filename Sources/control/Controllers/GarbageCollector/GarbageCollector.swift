@@ -1,8 +1,8 @@
 // The garbage collector: what becomes of dependents when their owner goes (API concepts, "Garbage collection").
 //
-//      background  the owner is gone -> dependents without another living owner are deleted
-//      foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone, or wait for it
-//      orphan      the owner waits (finalizer orphan) until its dependents no longer name it
+//   background  the owner is gone -> dependents without another living owner are deleted
+//   foreground  the owner waits (finalizer foregroundDeletion) until its blocking dependents are gone, or wait for it
+//   orphan      the owner waits (finalizer orphan) until its dependents no longer name it
 //
 // An owner that is not in the graph is asked for at the API before anything is deleted for its absence.
 
@@ -152,7 +152,8 @@ struct GarbageCollector: Controller {
         guard let resource = resource(apiVersion: owner.apiVersion, kind: owner.kind) else {
             // A kind nobody serves may come back; nothing is deleted on a guess.
             logger.warning(
-                "owner of unknown kind", metadata: ["object": "\(node.id)", "owner": "\(owner.apiVersion) \(owner.kind)"])
+                "owner of unknown kind",
+                metadata: ["object": "\(node.id)", "owner": "\(owner.apiVersion) \(owner.kind)"])
             return true
         }
         for namespace in [node.id.key.namespace, ""] {

@@ -32,7 +32,9 @@ struct NamespaceContent {
         }.sorted().joined(separator: ", ")
         let waiting = finalizers.sorted { $0.key < $1.key }.map { "\($0.key) in \($0.value) resource instances" }
             .joined(separator: ", ")
-        func condition(_ type: String, _ holds: Bool, _ reasons: (String, String), _ messages: (String, String)) -> JSON {
+        func condition(
+            _ type: String, _ holds: Bool, _ reasons: (String, String), _ messages: (String, String)
+        ) -> JSON {
             Conditions.make(
                 type: type, status: holds ? "True" : "False", reason: holds ? reasons.0 : reasons.1,
                 message: holds ? messages.0 : messages.1, previous: Conditions.find(type, in: namespace))

@@ -186,8 +186,8 @@ struct ReplicaLoop: Sendable {
         status["observedGeneration"] = owner["metadata"]?["generation"]
         let known = Conditions.find("ReplicaFailure", in: owner)
         if let failure {
-            // The first failure's words stay while its reason does: each names another pod, and a status that changes with
-            // every attempt would call for the next one at once, past the queue's back-off.
+            // The first failure's words stay while its reason does: each names another pod, and a status that changes
+            // with every attempt would call for the next one at once, past the queue's back-off.
             let reason = active.count < wanted ? "FailedCreate" : "FailedDelete"
             if known?["status"]?.string != "True" || known?["reason"]?.string != reason {
                 status["conditions"] = [

@@ -77,7 +77,9 @@ struct ServiceAccountTokenController: Controller {
         let named = secret.at("metadata", "annotations", Self.accountUID)?.string ?? ""
         guard named.isEmpty || named == uid else { return try await remove(secret, key) }
         guard let minter else {
-            logger.warning("a service account token Secret cannot be filled: no key to sign with", metadata: ["secret": "\(key)"])
+            logger.warning(
+                "a service account token Secret cannot be filled: no key to sign with",
+                metadata: ["secret": "\(key)"])
             return .done
         }
         guard let filled = try fill(secret, key, owner, uid, minter) else { return .done }

@@ -5,8 +5,8 @@
 //      a pod is bound, tolerates more ───────┴─> TaintEviction: stays | goes after N s ──> condition, delete
 //
 // The moments from which seconds count are memory: a restart counts anew, as it does in Kubernetes, so that a pod stays
-// rather longer than shorter. Static pods tolerate every NoExecute taint (their kubelet sees to it), and a mirror pod is
-// their reflection: deleting it would end nothing. DaemonSet pods tolerate what their controller gave them.
+// rather longer than shorter. Static pods tolerate every NoExecute taint (their kubelet sees to it), and a mirror pod
+// is their reflection: deleting it would end nothing. DaemonSet pods tolerate what their controller gave them.
 
 import Client
 import Logging

@@ -43,7 +43,9 @@ enum MergeShape {
     }
 
     private static func keys(_ names: [String], _ element: FieldType, _ catalog: SchemaCatalog) -> [ListKey] {
-        guard case .object(let index) = element else { return names.sorted(by: Bytes.less).map { ListKey(name: $0, defaultValue: nil) } }
+        guard case .object(let index) = element else {
+            return names.sorted(by: Bytes.less).map { ListKey(name: $0, defaultValue: nil) }
+        }
         let definition = catalog.definitions[index]
         return (names.count > 1 ? names.sorted(by: Bytes.less) : names).map {
             ListKey(name: $0, defaultValue: definition.field($0)?.defaultValue)

@@ -24,7 +24,9 @@ public struct ObjectForms: Sendable {
     /// Another one by its apiVersion; nil when it is not served any more.
     let other: @Sendable (String) -> ObjectForm?
 
-    public init(apiVersion: String, root: SchemaNode, other: @escaping @Sendable (String) -> ObjectForm? = { _ in nil }) {
+    public init(
+        apiVersion: String, root: SchemaNode, other: @escaping @Sendable (String) -> ObjectForm? = { _ in nil }
+    ) {
         (self.apiVersion, self.root) = (apiVersion, root)
         self.other = other
     }
@@ -39,7 +41,9 @@ public struct ObjectForms: Sendable {
 extension ManagedFields {
     /// Of a new object: all of it is its creator's.
     /// - Parameter time: RFC 3339, whole seconds.
-    public static func created(_ object: JSON, _ forms: ObjectForms, by owner: FieldOwner, time: String) -> ManagedFields {
+    public static func created(
+        _ object: JSON, _ forms: ObjectForms, by owner: FieldOwner, time: String
+    ) -> ManagedFields {
         var managed = ManagedFields()
         managed.entries = [
             Entry(owner: owner, time: time, fields: FieldWalk.created(object, forms.root))

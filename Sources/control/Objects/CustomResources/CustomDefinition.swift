@@ -47,7 +47,9 @@ public struct CustomDefinition: Sendable {
         return (stored, served)
     }
 
-    private func custom(_ version: JSON, storage: CustomResource?, _ patterns: inout [String: Pattern]) -> CustomResource {
+    private func custom(
+        _ version: JSON, storage: CustomResource?, _ patterns: inout [String: Pattern]
+    ) -> CustomResource {
         let kind = json.at("status", "acceptedNames", "kind")?.string ?? json.at("spec", "names", "kind")?.string ?? ""
         let gvk = GroupVersionKind(group: group, version: version["name"]?.string ?? "", kind: kind)
         let schema = ValueSchema(version.at("schema", "openAPIV3Schema") ?? [:], &patterns)

@@ -10,7 +10,9 @@ extension CustomResource {
         let texts = Declarations.builtIn.descriptions
         func field(_ name: String) -> JSON {
             var field: JSON = ["type": "string"]
-            if let text = texts["meta.v1.ObjectMeta.\(name)"] ?? texts["*.\(name)"] { field["description"] = .string(text) }
+            if let text = texts["meta.v1.ObjectMeta.\(name)"] ?? texts["*.\(name)"] {
+                field["description"] = .string(text)
+            }
             return field
         }
         var properties = schema["properties"] ?? [:]

@@ -1,4 +1,5 @@
-// What a version of a CustomResourceDefinition adds to a ResourceDeclaration: its compiled schema, columns, scale paths.
+// What a version of a CustomResourceDefinition adds to a ResourceDeclaration: its
+// compiled schema, columns, scale paths.
 //
 //   write:  decode (prune, default) ─> admission ─> ValueCheck ─> toStorage (the storage version's shape) ─> store
 //   read:   store ─> WatchCache.object (refresh: the storage version's present shape) ─> cache ─> fromStorage ─> answer

@@ -38,7 +38,8 @@ enum DefinitionRules {
         if stored.isEmpty { return [.required("status.storedVersions", "must have at least one stored version")] }
         return stored.enumerated().filter { !names.contains($0.element) }.map {
             .invalid(
-                FieldPath("status.storedVersions").index($0.offset), .string($0.element), "must appear in spec.versions")
+                FieldPath("status.storedVersions").index($0.offset), .string($0.element),
+                "must appear in spec.versions")
         }
     }
 
@@ -60,7 +61,8 @@ enum DefinitionRules {
             errors.append(
                 .invalid(
                     path.child("preserveUnknownFields"), true,
-                    "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"))
+                    "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+                        + "spec.versions[*].schema instead"))
         }
         errors += names(spec["names"], path.child("names"))
         errors += versions(spec, path.child("versions"))
@@ -101,7 +103,9 @@ enum DefinitionRules {
         let names = versions.map { $0["name"]?.string ?? "" }
         if versions.count(where: { $0["storage"]?.bool == true }) != 1 {
             errors.append(
-                .invalid(path, .array(names.map(JSON.string)), "must have exactly one version marked as storage version"))
+                .invalid(
+                    path, .array(names.map(JSON.string)),
+                    "must have exactly one version marked as storage version"))
         }
         if Set(names).count != names.count {
             errors.append(.invalid(path, .array(names.map(JSON.string)), "must contain unique version names"))
@@ -150,7 +154,8 @@ enum DefinitionRules {
             if let detail = simplePath(text) {
                 errors.append(.invalid(place, .string(text), detail))
             } else if !roots.contains(where: { text.hasPrefix($0) }) {
-                let detail = roots.count > 1 ? "should be a json path under either .spec or .status" : "should be a json path under \(root)"
+                let places = roots.count > 1 ? "either .spec or .status" : "\(root)"
+                let detail = "should be a json path under \(places)"
                 errors.append(.invalid(place, .string(text), detail))
             }
         }
@@ -160,7 +165,9 @@ enum DefinitionRules {
     /// A path of names only.
     private static func simplePath(_ text: String) -> String? {
         guard text.hasPrefix(".") else { return "must be a simple json path starting with ." }
-        guard let path = try? JSONPath(text), path.names != nil else { return "must be a json path in the dot notation" }
+        guard let path = try? JSONPath(text), path.names != nil else {
+            return "must be a json path in the dot notation"
+        }
         return nil
     }
 

@@ -1,5 +1,5 @@
-// A regular expression as CustomResourceDefinitions write them in `pattern`: the syntax of Go's regexp (RE2), matched in
-// time that grows with the text, never faster.
+// A regular expression as CustomResourceDefinitions write them in `pattern`: the syntax of Go's regexp (RE2), matched
+// in time that grows with the text, never faster.
 //
 // Why an engine of our own: patterns come from whoever may create a CRD and texts from whoever may create an object,
 // so a matcher that backtracks (Swift's _StringProcessing, libc's regexec with back references) is a way to stop the

@@ -182,7 +182,8 @@ struct PatternParser {
         return node
     }
 
-    /// `i`, `m`, `s`, `U` with perhaps `-` before some; true when a group follows (`:`), false when they hold from here.
+    /// `i`, `m`, `s`, `U` with perhaps `-` before some; true when a group follows (`:`),
+    /// false when they hold from here.
     private mutating func flags() throws(Pattern.Failure) -> Bool {
         let start = position
         var value = true
@@ -322,7 +323,9 @@ struct PatternParser {
             }
             let low = try bracketScalar()
             var high = low
-            if peek == PatternParser.code("-"), position + 1 < text.count, text[position + 1] != PatternParser.code("]") {
+            if peek == PatternParser.code("-"), position + 1 < text.count,
+                text[position + 1] != PatternParser.code("]")
+            {
                 position += 1
                 high = try bracketScalar()
             }

@@ -35,7 +35,10 @@ struct ValueCheck {
     private mutating func check(_ value: JSON, _ schema: ValueSchema) {
         if value.isNull, schema.isNullable { return }
         if let wrong = ValueCheck.mismatch(value, schema) {
-            add(.typeInvalid(field, .string(wrong.given), "\(name) in body must be of type \(wrong.wanted): \(Quote.go(wrong.given))"))
+            add(
+                .typeInvalid(
+                    field, .string(wrong.given),
+                    "\(name) in body must be of type \(wrong.wanted): \(Quote.go(wrong.given))"))
             return
         }
         if let rules = schema.rules { checkRules(value, schema, rules) }
@@ -183,7 +186,8 @@ struct ValueCheck {
 
     private mutating func checkNumber(_ value: JSON, _ schema: ValueSchema, _ rules: ValueRules) {
         if let limit = rules.maximum, !ValueCheck.isOrdered(value, limit, strictly: rules.excludesMaximum) {
-            invalid(value, "should be less than \(rules.excludesMaximum ? "" : "or equal to ")\(ValueCheck.text(limit))")
+            let bound = (rules.excludesMaximum ? "" : "or equal to ") + ValueCheck.text(limit)
+            invalid(value, "should be less than \(bound)")
         }
         if let limit = rules.minimum, !ValueCheck.isOrdered(limit, value, strictly: rules.excludesMinimum) {
             invalid(

@@ -50,7 +50,8 @@ enum ValueFormat {
         if position < bytes.count, bytes[position] == 0x2B || bytes[position] == 0x2D { position += 1 }
         if bytes[position...].elementsEqual("0".utf8) { return true }
         let units: Set<String> = [
-            "ns", "us", "µs", "μs", "ms", "s", "m", "h", "d", "w", "nano", "nanos", "nanosecond", "nanoseconds", "micro",
+            "ns", "us", "µs", "μs", "ms", "s", "m", "h", "d", "w", "nano", "nanos", "nanosecond", "nanoseconds",
+            "micro",
             "micros", "microsecond", "microseconds", "milli", "millis", "millisecond", "milliseconds", "sec", "secs",
             "second", "seconds", "min", "mins", "minute", "minutes", "hr", "hrs", "hour", "hours", "day", "days", "wk",
             "wks", "week", "weeks",
@@ -65,7 +66,9 @@ enum ValueFormat {
             while position < bytes.count, bytes[position] == 0x20 { position += 1 }
             let unit = position
             while position < bytes.count, !isDigit(bytes[position]), bytes[position] != 0x20 { position += 1 }
-            guard units.contains(String(decoding: bytes[unit..<position], as: UTF8.self).lowercased()) else { return false }
+            guard units.contains(String(decoding: bytes[unit..<position], as: UTF8.self).lowercased()) else {
+                return false
+            }
             while position < bytes.count, bytes[position] == 0x20 { position += 1 }
             parts += 1
         }
@@ -113,14 +116,18 @@ enum ValueFormat {
 
     private static func isCIDR(_ text: String) -> Bool {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]) else { return false }
+        guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]) else {
+            return false
+        }
         return String(length) == parts[1] && 0...(address.isV6 ? 128 : 32) ~= length
     }
 
     private static func isMAC(_ text: String) -> Bool {
         for (separator, width, counts) in [(":", 2, [6, 8, 20]), ("-", 2, [6, 8, 20]), (".", 4, [3, 4, 10])] {
             let parts = text.utf8.split(separator: separator.utf8.first!, omittingEmptySubsequences: false)
-            if counts.contains(parts.count), parts.allSatisfy({ $0.count == width && $0.allSatisfy(isHex) }) { return true }
+            if counts.contains(parts.count), parts.allSatisfy({ $0.count == width && $0.allSatisfy(isHex) }) {
+                return true
+            }
         }
         return false
     }
@@ -144,7 +151,9 @@ enum ValueFormat {
         let bytes = text.utf8.filter { $0 != 0x2D && $0 != 0x20 }
         guard bytes.count == 10, bytes.dropLast().allSatisfy(isDigit) else { return false }
         guard isDigit(bytes[9]) || bytes[9] == 0x58 || bytes[9] == 0x78 else { return false }
-        let sum = bytes.enumerated().reduce(0) { $0 + ($1.offset + 1) * (isDigit($1.element) ? Int($1.element) - 0x30 : 10) }
+        let sum = bytes.enumerated().reduce(0) {
+            $0 + ($1.offset + 1) * (isDigit($1.element) ? Int($1.element) - 0x30 : 10)
+        }
         return sum % 11 == 0
     }
 

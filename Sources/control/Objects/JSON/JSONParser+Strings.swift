@@ -1,5 +1,5 @@
-// Strings and keys (RFC 8259, section 7). Most have no escape and nothing but ASCII: their end is looked for eight bytes
-// at a time, and they are made in one piece. Long keys, the same in every object of a list, are made once a text.
+// Strings and keys (RFC 8259, section 7). Most have no escape and nothing but ASCII: their end is looked for eight
+// bytes at a time, and they are made in one piece. Long keys, the same in every object of a list, are made once a text.
 //
 // Refused: control characters, invalid UTF-8, unknown escapes, surrogates that are no pair.
 

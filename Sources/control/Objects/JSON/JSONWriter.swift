@@ -49,8 +49,8 @@ extension JSON {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(512)
         guard let middle = cut.encode(into: &bytes, noting: path[...]) else { return nil }
-        // A copy of the right size: what is kept for long must not keep the room that writing took. (An Array of a slice
-        // that is the whole array is that array.)
+        // A copy of the right size: what is kept for long must not keep the room that writing took. (An Array of a
+        // slice that is the whole array is that array.)
         let exact = [UInt8](unsafeUninitializedCapacity: bytes.count) { buffer, count in
             count = buffer.initialize(fromContentsOf: bytes)
         }

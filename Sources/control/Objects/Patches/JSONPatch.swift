@@ -1,8 +1,8 @@
 // JSON patch (RFC 6902): a list of add, remove, replace, move, copy and test, all or nothing.
 //
 // Pointers follow RFC 6901. Failures of the patch itself (no list, unknown operation, missing member) are bad requests;
-// a path that the object does not have or a failed test is unprocessable. What operations can blow up is bounded: bytes by
-// copying, and nesting, which a few moves of the result of other moves would take deeper than any stack.
+// a path that the object does not have or a failed test is unprocessable. What operations can blow up is bounded: bytes
+// by copying, and nesting, which a few moves of the result of other moves would take deeper than any stack.
 
 /// RFC 6902.
 public enum JSONPatch {

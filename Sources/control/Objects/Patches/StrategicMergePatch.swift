@@ -103,7 +103,8 @@ public enum StrategicMergePatch {
         switch value {
         case .object(let object): return .object(withoutDirectives(object))
         case .array(let elements):
-            return .array(elements.filter { !["delete", "replace"].contains($0[patchKey]?.string) }.map(withoutDirectives))
+            let kept = elements.filter { !["delete", "replace"].contains($0[patchKey]?.string) }
+            return .array(kept.map(withoutDirectives))
         default: return value
         }
     }

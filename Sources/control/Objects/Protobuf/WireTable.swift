@@ -1,5 +1,5 @@
-// Field numbers and names of the API's protobuf messages, from declarations/wire.json (scripts/declare-wire says what it
-// looks like). Parsed once, at the first protobuf body; a table that cannot be read is a bug of the build and traps.
+// Field numbers and names of the API's protobuf messages, from declarations/wire.json (scripts/declare-wire says what
+// it looks like). Parsed once, at the first protobuf body; a table that cannot be read is a bug of the build and traps.
 
 struct WireTable: Sendable {
     struct Field: Sendable {

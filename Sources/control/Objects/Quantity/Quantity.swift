@@ -82,7 +82,8 @@ extension Quantity: CustomStringConvertible {
         if nanos == 0 { return "0" }
         switch format {
         // A fraction of a byte is shown in thousandths rather than lost: 0.6Gi is 644245094400m.
-        case .binary where nanos.magnitude >= UInt128(1024 * Self.billion) && nanos % Self.billion == 0: return binaryText
+        case .binary where nanos.magnitude >= UInt128(1024 * Self.billion) && nanos % Self.billion == 0:
+            return binaryText
         case .exponent: return decimalText(["e-9", "e-6", "e-3", "", "e3", "e6", "e9", "e12", "e15", "e18"])
         default: return decimalText(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"])
         }
@@ -176,7 +177,9 @@ extension Quantity {
             throw suffix.utf8.allSatisfy { "eEinumkKMGTP+-0123456789".utf8.contains($0) } ? .suffix : .format
         }
         rest = rest.dropFirst()
-        guard let exponent = Int(String(decoding: rest, as: UTF8.self)), (-1_000_000...1_000_000).contains(exponent) else {
+        guard let exponent = Int(String(decoding: rest, as: UTF8.self)),
+            (-1_000_000...1_000_000).contains(exponent)
+        else {
             throw .suffix
         }
         return (.exponent, .ten(exponent))

@@ -1,4 +1,5 @@
-// Which objects a ResourceQuota is about: spec.scopes and spec.scopeSelector (core/v1 ScopedResourceSelectorRequirement).
+// Which objects a ResourceQuota is about: spec.scopes and spec.scopeSelector (core/v1
+// ScopedResourceSelectorRequirement).
 //
 // Pure. A quota with scopes counts pods only (and, by VolumeAttributesClass, claims): other kinds match no scope.
 

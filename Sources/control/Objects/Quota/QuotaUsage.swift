@@ -119,7 +119,8 @@ public enum QuotaUsage {
             }
         }
         if missing.isEmpty { return nil }
-        let parts = missing.sorted { $0.key < $1.key }.map { "\($0.key) for: \($0.value.sorted().joined(separator: ","))" }
+        let parts = missing.sorted { $0.key < $1.key }
+            .map { "\($0.key) for: \($0.value.sorted().joined(separator: ","))" }
         return "must specify " + parts.joined(separator: "; ")
     }
 }

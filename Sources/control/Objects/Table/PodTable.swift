@@ -1,8 +1,8 @@
 // The cells of a pod, above all its STATUS column: not the phase, but the one word that says what holds the pod up.
 //
 // Init containers come first: the first of them that is not done decides (`Init:1/2`, `Init:CrashLoopBackOff`). Then
-// the containers, from the last to the first, so that the first one's trouble wins. Deletion covers all of it, but not the
-// end of a pod that has already ended.
+// the containers, from the last to the first, so that the first one's trouble wins. Deletion covers all of it, but
+// not the end of a pod that has already ended.
 
 internal import System
 

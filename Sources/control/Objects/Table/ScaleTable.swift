@@ -1,4 +1,5 @@
-// A Scale as `kubectl get --subresource=scale` prints it (autoscaling/v1): a subresource, so it has no declaration of its own.
+// A Scale as `kubectl get --subresource=scale` prints it (autoscaling/v1): a subresource,
+// so it has no declaration of its own.
 
 public import System
 

@@ -44,7 +44,8 @@ enum AccessRules {
             if !isEmpty("apiGroups") || !isEmpty("resources") || !isEmpty("resourceNames") {
                 errors.append(
                     .invalid(
-                        urls, rule["nonResourceURLs"], "rules cannot apply to both regular resources and non-resource URLs"))
+                        urls, rule["nonResourceURLs"],
+                        "rules cannot apply to both regular resources and non-resource URLs"))
             }
             return errors
         }

@@ -44,7 +44,9 @@ enum CertificateRules {
         var errors: [FieldError] = []
         errors.invalid(path, .string(parts[0]), NameRule.subdomain.check(parts[0]))
         if !parts[0].contains(".") {
-            errors.append(.invalid(path, .string(parts[0]), "should be a domain with at least two segments separated by dots"))
+            errors.append(
+                .invalid(
+                    path, .string(parts[0]), "should be a domain with at least two segments separated by dots"))
         }
         errors.invalid(path, .string(parts[1]), NameRule.subdomain.check(parts[1]))
         return errors

@@ -55,10 +55,14 @@ enum PolicyRules {
             }
             if let request = requests[name] {
                 if let min = least[name], min > request {
-                    refuse("defaultRequest", name, request, "min value \(min) is greater than default request value \(request)")
+                    refuse(
+                        "defaultRequest", name, request,
+                        "min value \(min) is greater than default request value \(request)")
                 }
                 if let max = most[name], request > max {
-                    refuse("defaultRequest", name, request, "default request value \(request) is greater than max value \(max)")
+                    refuse(
+                        "defaultRequest", name, request,
+                        "default request value \(request) is greater than max value \(max)")
                 }
                 if let limit = limits[name], request > limit {
                     refuse(
@@ -103,7 +107,8 @@ enum PolicyRules {
         for (name, value) in spec?["hard"]?.object ?? JSONObject() {
             let path = FieldPath("spec.hard").key(name)
             errors.invalid(path, .string(name), Names.qualifiedName(name))
-            let isKnown = quotaNames.contains(name) || name.hasPrefix("hugepages-") || name.hasPrefix("requests.hugepages-")
+            let isKnown =
+                quotaNames.contains(name) || name.hasPrefix("hugepages-") || name.hasPrefix("requests.hugepages-")
             if !name.contains("/"), !isKnown {
                 errors.append(.invalid(path, .string(name), "must be a standard resource for quota"))
             }
@@ -141,7 +146,8 @@ enum PolicyRules {
                 if values.isEmpty {
                     errors.append(
                         .required(
-                            path.child("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"))
+                            path.child("values"),
+                            "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"))
                 }
             case "Exists", "DoesNotExist":
                 if !values.isEmpty {
@@ -150,7 +156,8 @@ enum PolicyRules {
                             path.child("values"), .array(values),
                             "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector"))
                 }
-            case let other: errors.append(.invalid(path.child("operator"), .string(other), "not a valid selector operator"))
+            case let other:
+                errors.append(.invalid(path.child("operator"), .string(other), "not a valid selector operator"))
             }
         }
         let hard = spec?["hard"]?.object?.keys ?? []

@@ -1,13 +1,13 @@
-// pods/resize: the one way to change what a running pod's containers may use. Only cpu and memory, only of app containers
-// and sidecars, and nothing that was given is taken away (pkg/apis/core/validation, ValidatePodResize). And resizePolicy,
-// which says what a change costs a container.
+// pods/resize: the one way to change what a running pod's containers may use. Only cpu and memory, only of app
+// containers and sidecars, and nothing that was given is taken away (pkg/apis/core/validation, ValidatePodResize). And
+// resizePolicy, which says what a change costs a container.
 
 enum ResizeRules {
     private static let resizable = ["cpu", "memory"]
     private static let lists = ["containers", "initContainers"]
 
-    /// What a resize takes of a new spec: resources and policies of containers. Where the containers do not correspond the
-    /// new spec is left as it is, for `validate` to refuse.
+    /// What a resize takes of a new spec: resources and policies of containers. Where the containers do not correspond
+    /// the new spec is left as it is, for `validate` to refuse.
     static func merge(_ spec: JSON, into old: JSON) -> JSON {
         guard mismatch(spec, old) == nil else { return spec }
         var result = old

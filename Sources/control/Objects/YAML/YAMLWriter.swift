@@ -1,4 +1,5 @@
-// JSON values as YAML in block style, as `kubectl get -o yaml` looks: for clients that ask the API for application/yaml.
+// JSON values as YAML in block style, as `kubectl get -o yaml` looks: for clients that
+// ask the API for application/yaml.
 //
 // A string is plain only when nobody could read it as something else; all others are JSON strings, which YAML's double
 // quotes take as they are. So what is written parses to the same value. Cannot fail.
@@ -72,7 +73,9 @@ private struct YAMLWriter {
 
     private static func isPlain(_ text: String) -> Bool {
         let bytes = text.utf8
-        guard let first = bytes.first, let last = bytes.last, isWord(first), last != 0x20, last != 0x3a else { return false }
+        guard let first = bytes.first, let last = bytes.last, isWord(first), last != 0x20, last != 0x3a else {
+            return false
+        }
         var before: UInt8 = 0
         for byte in bytes {
             switch byte {

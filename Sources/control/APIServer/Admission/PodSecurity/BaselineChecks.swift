@@ -8,7 +8,9 @@ internal import Objects
 enum BaselineChecks {
     static func appArmor(_ pod: CheckedPod) -> PodFault? {
         let allowed: Set<JSON> = ["RuntimeDefault", "Localhost"]
-        func isBad(_ context: JSON) -> Bool { context.at("appArmorProfile", "type").map { !allowed.contains($0) } ?? false }
+        func isBad(_ context: JSON) -> Bool {
+            context.at("appArmorProfile", "type").map { !allowed.contains($0) } ?? false
+        }
         var setters = pod.setters(isBad).map { [$0] } ?? []
         var values = Set(pod.values("appArmorProfile", "type").filter { !allowed.contains($0) }.compactMap(\.string))
             .sorted().map { "\"\($0)\"" }
@@ -34,7 +36,8 @@ enum BaselineChecks {
 
     static func capabilities(_ pod: CheckedPod) -> PodFault? {
         func added(_ container: JSON) -> [String] {
-            (container.at("securityContext", "capabilities", "add")?.strings ?? []).filter { !defaultCapabilities.contains($0) }
+            (container.at("securityContext", "capabilities", "add")?.strings ?? [])
+                .filter { !defaultCapabilities.contains($0) }
         }
         let bad = pod.names { !added($0).isEmpty }
         guard !bad.isEmpty else { return nil }
@@ -72,7 +75,8 @@ enum BaselineChecks {
 
     static func hostProbes(_ pod: CheckedPod) -> PodFault? {
         let paths = [
-            ["livenessProbe"], ["readinessProbe"], ["startupProbe"], ["lifecycle", "postStart"], ["lifecycle", "preStop"],
+            ["livenessProbe"], ["readinessProbe"], ["startupProbe"],
+            ["lifecycle", "postStart"], ["lifecycle", "preStop"],
         ]
         func hosts(_ container: JSON) -> [String] {
             paths.flatMap { path in

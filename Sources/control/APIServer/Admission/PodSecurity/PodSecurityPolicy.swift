@@ -1,5 +1,5 @@
-// What a namespace demands of its pods: level and version for enforcing, for audit notes and for warnings, read from its
-// labels (pod-security.kubernetes.io/…). Nothing said means privileged, latest.
+// What a namespace demands of its pods: level and version for enforcing, for audit notes and for warnings, read from
+// its labels (pod-security.kubernetes.io/…). Nothing said means privileged, latest.
 //
 // A label that cannot be read makes enforcement strict (restricted, latest) and notes and warnings silent.
 

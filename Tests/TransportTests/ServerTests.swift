@@ -265,6 +265,35 @@ extension TransportTests {
             }
         }
 
+        /// Without bytes of his own a writer waits for all that is queued.
+        @Test func waitingEndsWhenTheReaderHasTakenAll() async throws {
+            let sinks = Promise<any ByteSink>()
+            let taken = Promise<Bool>()
+            let size = 64 << 20
+            try await withServer { _ in .stream(status: 200, headers: [:]) { sinks.fulfil($0) } } _: { port, _ in
+                let writer = Task {
+                    let sink = try await sinks.get()
+                    try await sink.writeWaiting([])
+                    sink.write([UInt8](repeating: 1, count: size))
+                    try await sink.writeWaiting([])
+                    taken.fulfil(true)
+                    sink.finish()
+                }
+                try await talk(port) { client in
+                    try client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    #expect(try client.readHead().status == 200)
+                    usleep(300_000)
+                    // More than the sockets between them hold.
+                    #expect(taken.present == nil)
+                    var count = 0
+                    while case let chunk = try client.readChunk(), !chunk.isEmpty { count += chunk.count }
+                    #expect(count == size)
+                }
+                #expect(try await taken.get())
+                try await writer.value
+            }
+        }
+
         /// Writers in many threads race with the end of the stream: no write may fall into the answer after it.
         @Test func lateWritersDoNoHarm() async throws {
             try await withServer { request in

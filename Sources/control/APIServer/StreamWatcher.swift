@@ -106,7 +106,7 @@ final class StreamWatcher: WatchReceiver {
             state.phase = .pumping
             return true
         }
-        if parked { pump(nil) }
+        if parked { pump(nil, parked: true) }
     }
 
     /// Tells an idle client how far it is. `revision`: up to which every live watcher has been given everything.
@@ -146,9 +146,13 @@ final class StreamWatcher: WatchReceiver {
     }
 
     // A task of its own, not of a group: its life is that of the HTTP stream, which cancels it (`close`).
-    private func pump(_ initial: Initial?) {
+    //
+    // Parked, it first waits until the client has taken what is queued: a client that takes nothing would be live
+    // again after each change that comes alone, and its queue would grow with every one.
+    private func pump(_ initial: Initial?, parked: Bool = false) {
         let task = Task { [self] in
             do {
+                if parked { try await sink.writeWaiting([]) }
                 if let initial { try await send(initial) }
                 while !Task.isCancelled {
                     let position = state.withLock { $0.position }

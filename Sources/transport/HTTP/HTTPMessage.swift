@@ -128,7 +128,8 @@ public protocol ByteSink: AnyObject, Sendable {
     /// Queues bytes. Returns how many bytes are queued and not yet sent (after this write), so that the caller can
     /// park or cut a slow reader. After a close it does nothing and returns 0.
     @discardableResult func write(_ bytes: [UInt8]) -> Int
-    /// Queues bytes and waits until the reader has room again. Throws when the connection is gone.
+    /// Queues bytes and waits until they, and all before them, have gone to the reader; without bytes only waits. Throws
+    /// when the connection is gone.
     func writeWaiting(_ bytes: [UInt8]) async throws
     /// Ends the body (last chunk). Idempotent.
     func finish()

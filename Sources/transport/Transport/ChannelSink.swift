@@ -28,6 +28,8 @@ final class ChannelSink: ByteSink {
         var finishing = false
         /// Set on the loop only: the end is written or the connection is gone.
         var over = false
+        /// What the loop wrote last: all before it has gone when this has.
+        var last: EventLoopFuture<Void>?
         var closers: [@Sendable () -> Void] = []
     }
 
@@ -69,15 +71,19 @@ final class ChannelSink: ByteSink {
 
     /// On the loop: everything written so far goes out.
     private func drain() {
-        let (buffer, waiting, over) = state.withLock { state in
+        let (buffer, waiting, over, last) = state.withLock { state in
             state.draining = false
             defer {
                 state.pending = ByteBuffer()
                 state.waiting = []
             }
-            return (state.pending, state.waiting, state.over)
+            return (state.pending, state.waiting, state.over, state.last)
         }
         let count = buffer.readableBytes
+        if count == 0, !over, let last {
+            for promise in waiting { last.cascade(to: promise) }
+            return
+        }
         guard !over, count > 0, let written = output.write(buffer) else {
             queued.subtract(count, ordering: .relaxed)
             for promise in waiting {
@@ -85,6 +91,7 @@ final class ChannelSink: ByteSink {
             }
             return
         }
+        state.withLock { $0.last = written }
         written.whenComplete { result in
             self.queued.subtract(count, ordering: .relaxed)
             for promise in waiting { promise.completeWith(result) }

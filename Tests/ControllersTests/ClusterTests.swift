@@ -92,8 +92,9 @@ struct Cluster: Sendable {
             } else if pod["status"]?["podIP"] == nil {
                 next += 1
                 let address = JSON.string("10.42.0.\(next % 250 + 1)")
+                // As a kubelet does: the conditions that others have set meanwhile stay.
                 _ = try? await client.patch(
-                    .pods, key, .merge,
+                    .pods, key, .strategic,
                     ["status": [
                         "phase": "Running", "podIP": address, "podIPs": [["ip": address]],
                         "conditions": [["type": "Ready", "status": "True", "lastTransitionTime": .string(Timestamp.now().rfc3339)]],

@@ -55,7 +55,8 @@ public protocol ResourceStrategy: Sendable {
     /// An update may leave resourceVersion out.
     var allowsUnconditionalUpdate: Bool { get }
 
-    /// A write of the status leaves metadata alone, labels and annotations too; else only owners and what no write sets.
+    /// A write of the status leaves metadata alone, labels and annotations too; else only owners and what no write
+    /// sets.
     var statusKeepsMetadata: Bool { get }
 
     /// A new object may bring its status along (nodes register so); else it is dropped.

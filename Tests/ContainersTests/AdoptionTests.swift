@@ -124,6 +124,65 @@ import Testing
         }
     }
 
+    /// Its program begins after it was found and before its start is given up: it runs on, and ends as others do.
+    @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
+    func aStartThatFinishesMeanwhileIsNotGivenUp() async throws {
+        try await withNode { node in
+            let tree = try #require(node.tree)
+            let sandbox = try await node.sandbox()
+            let config = node.config("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done")
+            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+            try group.create()
+            try group.write("cgroup.freeze", "1")
+            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
+            try await eventually("its process") { try !group.processes().isEmpty }
+            let second = try node.secondRuntime()
+            guard case .created = await second.recover().first?.containers.first?.state else {
+                Issue.record("it is not being started")
+                return
+            }
+            try group.write("cgroup.freeze", "0")
+            // The trap is set by then.
+            try await eventually("its log") { try node.logLines(config).count > 0 }
+            try await second.cancelStart(sandbox: sandbox.uid, id: config.id)
+            guard case .running(let pid, _) = await second.status(sandbox.uid)?.containers.first?.state else {
+                Issue.record("it was given up, or nobody knows that it runs")
+                return
+            }
+            #expect(try group.processes().contains(pid))
+            try await second.stopContainer(
+                sandbox: sandbox.uid, id: config.id, signal: nil, grace: .seconds(3600))
+            #expect(try await node.end(of: config.id, in: sandbox.uid, runtime: second).code == 7)
+            _ = try await start.value
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
+    func aStartThatIsGivenUpNeverRuns() async throws {
+        try await withNode { node in
+            let tree = try #require(node.tree)
+            let sandbox = try await node.sandbox()
+            let config = node.config("echo ran")
+            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+            try group.create()
+            try group.write("cgroup.freeze", "1")
+            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
+            try await eventually("its process") { try !group.processes().isEmpty }
+            let second = try node.secondRuntime()
+            _ = await second.recover()
+            try await second.cancelStart(sandbox: sandbox.uid, id: config.id)
+            // Killed, as far as it got: whoever asks once more hears nothing else.
+            try? await second.cancelStart(sandbox: sandbox.uid, id: config.id)
+            try await second.removeContainer(sandbox: sandbox.uid, id: config.id)
+            #expect(await second.status(sandbox.uid)?.containers.isEmpty == true)
+            #expect(try Files.readText(config.logPath!).isEmpty, "it ran all the same")
+            _ = try? await start.value
+            await #expect(throws: ContainersError.self) {
+                try await second.cancelStart(sandbox: sandbox.uid, id: config.id)
+            }
+        }
+    }
+
     /// One that fails by itself meanwhile is told to the noded that found it.
     @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
     func aFailedStartIsToldToWhoFoundIt() async throws {

@@ -35,6 +35,48 @@ import Testing
         }
     }
 
+    /// The container is killed all the same, and who asked is told what hangs.
+    @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
+    func aStoppedSupervisorHoldsUpNoKill() async throws {
+        try await withNode { node in
+            let sandbox = try await node.sandbox()
+            let runtime = try PodRuntime(
+                runDirectory: node.run, dataDirectory: node.data, killPatience: .milliseconds(50),
+                logger: Logger(label: "test-second"))
+            let config = node.config("trap '' TERM; echo up; while true; do sleep 0.05; done")
+            _ = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+            _ = await runtime.recover()
+            guard case .running(let pid, _) = await runtime.status(sandbox.uid)?.containers.first?.state else {
+                Issue.record("it does not run")
+                return
+            }
+            let process = try ProcessHandle(pid: pid)
+            let supervisor = try ProcessHandle(pid: sandbox.supervisorPID)
+            try supervisor.signal(Self.stop)
+            for grace in [Duration.milliseconds(50), .zero] {
+                do {
+                    try await runtime.stopContainer(sandbox: sandbox.uid, id: config.id, signal: nil, grace: grace)
+                    Issue.record("nobody can know that it has ended")
+                } catch ContainersError.supervisor(let uid, let text) {
+                    #expect(uid == sandbox.uid)
+                    #expect(text.contains("process \(sandbox.supervisorPID)") && text.contains("has not answered"))
+                }
+                try await process.ended()
+            }
+            let starting = node.config("echo ran")
+            let start = Task { try await runtime.startContainer(sandbox: sandbox.uid, starting) }
+            try await eventually("its entry") { await runtime.status(sandbox.uid)?.containers.count == 2 }
+            await #expect(throws: ContainersError.self) {
+                try await runtime.cancelStart(sandbox: sandbox.uid, id: starting.id)
+            }
+            // It goes on, and says how it ended.
+            try supervisor.signal(Self.go)
+            #expect(try await node.end(of: config.id, in: sandbox.uid, runtime: runtime).code == 137)
+            try await runtime.stopContainer(sandbox: sandbox.uid, id: config.id, signal: nil, grace: .zero)
+            _ = try? await start.value
+        }
+    }
+
     @Test(.timeLimit(.minutes(5))) func aRequestToAStoppedSupervisorIsCancelled() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()

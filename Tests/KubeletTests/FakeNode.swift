@@ -53,6 +53,10 @@ final class FakeRuntime: ContainerRuntime {
         var afterStatus: (@Sendable () -> Void)?
         /// Containers do not end before this is taken away.
         var stopsHang = false
+        /// How often a stop still fails.
+        var stopFailures = 0
+        /// Containers that are being started turn out to run when their start is to be given up.
+        var startsFinish = false
         /// Neither are they removed.
         var removalsHang = false
         /// How often a removal still fails.
@@ -112,12 +116,31 @@ final class FakeRuntime: ContainerRuntime {
         if let id { emit(.containerExited(uid: uid, id: id, end)) }
     }
 
+    func cancelStart(sandbox uid: String, id: String) async throws -> Bool {
+        state.withLock { state in
+            guard let index = state.sandboxes[uid]?.containers.firstIndex(where: { $0.id == id }) else { return false }
+            guard state.startsFinish else {
+                // Its end is told at once, as by a machine that is quick.
+                let end = ExitStatus(code: 137, startedAt: .now(), finishedAt: .now())
+                state.sandboxes[uid]?.containers[index].state = .exited(end)
+                return true
+            }
+            state.sandboxes[uid]?.containers[index].state = .running(pid: 4243, startedAt: .now())
+            return false
+        }
+    }
+
     func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
         let name = state.withLock { state -> String? in
             let name = state.sandboxes[uid]?.containers.first { $0.id == id }?.name
             state.calls.append("stop \(name ?? "?")")
             return name
         }
+        let failed = state.withLock { state in
+            defer { state.stopFailures = max(0, state.stopFailures - 1) }
+            return state.stopFailures > 0
+        }
+        if failed { throw ContainersError.supervisor(uid: uid, "it has not answered") }
         while state.withLock({ $0.stopsHang }) { try await Task.sleep(for: .milliseconds(5)) }
         if let name { exit(uid, name, 143) }
     }

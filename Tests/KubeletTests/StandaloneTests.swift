@@ -135,6 +135,34 @@ import Testing
         }
     }
 
+    /// The start came to its end while noded was on its way back: it counts, and is not killed for it.
+    @Test func aStartThatFinishedMeanwhileIsKept() async throws {
+        try await withFolder { (folder: String) async throws in
+            let node = try StandaloneNode(folder)
+            let runtime = node.runtime
+            try node.write("a")
+            try await node.run { kubelet in try await until { await Self.ready(kubelet) == "True" } }
+            let calls = runtime.calls
+            let half = try runtime.state.withLock { state in
+                let uid = try #require(state.sandboxes.keys.first)
+                state.startsFinish = true
+                state.sandboxes[uid]?.containers[0].state = .created(at: .now())
+                return try #require(state.sandboxes[uid]?.containers[0].id)
+            }
+            try await node.run { kubelet in
+                try await until { await Self.ready(kubelet) == "True" }
+                #expect(runtime.calls == calls)
+                let status = try #require(await kubelet.pods().first?.status.list("containerStatuses").first)
+                #expect(status.text("containerID") == "noded://\(half)")
+                // Of a pod that nobody wants any more it is stopped as all are, with its grace.
+                runtime.state.withLock { $0.stopFailures = 1 }
+                try node.remove("a")
+                try await until { await kubelet.pods().isEmpty }
+                #expect(runtime.calls == calls + ["stop app", "stop app", "remove"])
+            }
+        }
+    }
+
     /// Its child may hang in the kernel: the rest of the pod is served, and no second one is started beside it.
     @Test func whatWasBeingStartedHoldsUpOnlyItsOwnName() async throws {
         try await withFolder { (folder: String) async throws in

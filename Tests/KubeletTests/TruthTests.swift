@@ -107,6 +107,29 @@ import Testing
         #expect(bare.log.contains(.attachNetwork))
     }
 
+    /// Its supervisor hangs: told, and asked again, later each time; a restart waits for the end.
+    @Test func aStopThatFailsIsToldAndAskedAgain() throws {
+        var world = try World(ProbeTests.probed)
+        world.begin()
+        for _ in 0..<3 { world.send(.probed(container: "app", id: "c1", .startup, .failure("no"))) }
+        #expect(world.stops == ["app"])
+        world.send(.stopFailed(container: "app", id: "c1", message: "it hangs"))
+        #expect(world.reports("FailedKillPod") == ["error killing container: it hangs"])
+        world.pass(.seconds(1))
+        #expect(world.stops == ["app", "app"])
+        world.send(.stopFailed(container: "app", id: "c1", message: "it hangs"))
+        world.pass(.seconds(1))
+        #expect(world.stops.count == 2)
+        world.pass(.seconds(1))
+        #expect(world.stops.count == 3)
+        world.exit("app", 137)
+        #expect(world.id("app") == "c2")
+        // About the old one.
+        world.send(.stopFailed(container: "app", id: "c1", message: "it hangs"))
+        world.pass(.seconds(60))
+        #expect(world.stops.count == 3)
+    }
+
     @Test func aLostLinkIsMadeAgainAndThePodGoesOn() throws {
         var world = try World(PodMachineTests.plain)
         world.begin()

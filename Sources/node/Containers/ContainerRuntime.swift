@@ -16,8 +16,18 @@ public protocol ContainerRuntime: Sendable {
     /// Returns when the container's program runs (its execve succeeded).
     func startContainer(sandbox uid: String, _ config: ContainerConfig) async throws -> ContainerStatus
 
+    /// Gives up the start of a container that `recover` found in the middle of it. One whose program runs by now, or
+    /// has ended, is left alone and `status` says so from then on; what never ran is left to `removeContainer`.
+    /// - Throws: also when the supervisor does not answer for 10 s, or is one of an older noded and does not know the
+    ///   request.
+    /// - Returns: whether it never ran, whatever its end will look like.
+    @discardableResult
+    func cancelStart(sandbox uid: String, id: String) async throws -> Bool
+
     /// Sends `signal` (nil: the container's own stop signal), and kills everything in the container after `grace`.
     /// Returns when it has ended. One that is not there or has ended is fine.
+    /// - Throws: also when the supervisor has not answered for 10 s after the grace. The container is killed by then
+    ///   (on machines with cgroups), but nobody knows how it ended; to be asked again.
     func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws
 
     /// Forgets an ended container and removes its root. Kills it first when it runs. Not there is fine.

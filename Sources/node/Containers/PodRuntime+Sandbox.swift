@@ -20,7 +20,8 @@ extension PodRuntime {
         return try await alone(uid) {
             if let known = sandboxes[uid] { return known.status }
             // Remains of one whose supervisor died.
-            if Files.exists(directory(uid)) { try await tidy(uid) }
+            let folder = directory(uid)
+            if try await Self.pool.run({ Files.exists(folder) }) { try await tidy(uid) }
             do {
                 return try await make(config)
             } catch is CancellationError {
@@ -111,8 +112,8 @@ extension PodRuntime {
 
     public func recover() async -> [SandboxStatus] {
         let uids: [String]
-        do throws(SystemError) {
-            uids = try Files.list(runDirectory)
+        do {
+            uids = try await Self.pool.run { [runDirectory] in try Files.list(runDirectory) }
         } catch {
             logger.error("cannot look for sandboxes", metadata: ["folder": "\(runDirectory)", "error": "\(error)"])
             return []
@@ -157,18 +158,33 @@ extension PodRuntime {
             logger.warning("sandbox is not to be had back", metadata: ["pod": "\(uid)", "error": "\(error)"])
             // Told once: not again by `lost`, for its line may break after this.
             sandboxes.removeValue(forKey: uid)?.leaving = true
-            if let record = storedRecord(uid) {
-                try? group(of: record)?.kill()
-                sink.yield(.supervisorDied(uid: uid))
-            } else if Files.isDirectory(directory(uid)), !Files.exists("\(directory(uid))/sandbox") {
+            await clear(uid)
+        }
+    }
+
+    /// What is left of a sandbox that is not to be had back: killed and told, removed, or put out of the way.
+    private func clear(_ uid: String) async {
+        if let record = await storedRecord(uid) {
+            try? group(of: record)?.kill()
+            sink.yield(.supervisorDied(uid: uid))
+            return
+        }
+        let folder = directory(uid)
+        let (isFolder, hasRecord) =
+            (try? await Self.pool.run { (Files.isDirectory(folder), Files.exists("\(folder)/sandbox")) })
+            ?? (false, false)
+        guard isFolder else { return }
+        do {
+            if !hasRecord {
                 // noded was cut off before there was anything: the record comes first.
-                do { try await alone(uid) { try await tidy(uid) } } catch let remains {
-                    logger.warning("sandbox leaves remains", metadata: ["pod": "\(uid)", "error": "\(remains)"])
-                }
-            } else if Files.isDirectory(directory(uid)), !uid.hasPrefix(Self.quarantine) {
+                try await alone(uid) { try await tidy(uid) }
+            } else if !uid.hasPrefix(Self.quarantine) {
                 // Nothing says what it was: out of the way, for somebody to look at.
-                try? Files.rename(directory(uid), to: directory("\(Self.quarantine)\(uid)"))
+                let aside = directory("\(Self.quarantine)\(uid)")
+                try await Self.pool.run { try Files.rename(folder, to: aside) }
             }
+        } catch {
+            logger.warning("sandbox leaves remains", metadata: ["pod": "\(uid)", "error": "\(error)"])
         }
     }
 
@@ -176,7 +192,8 @@ extension PodRuntime {
 
     /// Removes roots of containers whose pods are gone: after a reboot all that is left of them.
     private func sweep(known: Set<String>) async {
-        for uid in (try? Files.list(dataDirectory)) ?? [] where !known.contains(uid) && sandboxes[uid] == nil {
+        let there = (try? await Self.pool.run { [dataDirectory] in try Files.list(dataDirectory) }) ?? []
+        for uid in there where !known.contains(uid) && sandboxes[uid] == nil {
             let folder = "\(dataDirectory)/\(uid)"
             do {
                 try await Self.pool.run { try Files.removeTree(folder) }
@@ -188,13 +205,14 @@ extension PodRuntime {
 
     /// The supervisor's own answer counts; the record beside the socket may be torn.
     private func find(_ uid: String) async throws {
-        let socket = SharedDescriptor(try UnixSocket.connect("\(directory(uid))/supervisor.sock"))
+        let folder = directory(uid)
+        let socket = try await Self.pool.run { SharedDescriptor(try UnixSocket.connect("\(folder)/supervisor.sock")) }
         let peer = try UnixSocket.peer(socket.raw)
         guard peer.uid == 0 else {
             throw ContainersError.supervisor(uid: uid, "its socket belongs to user \(peer.uid)")
         }
         let process = try ProcessHandle(pid: peer.pid)
-        let stored = storedRecord(uid)
+        let stored = await storedRecord(uid)
         var placeholder = SandboxRecord()
         placeholder.uid = uid
         let line = try adopt(stored ?? placeholder, socket, process, createdAt: .now())
@@ -208,7 +226,8 @@ extension PodRuntime {
         }
         if stored == nil {
             logger.warning("record was torn and is written anew", metadata: ["pod": "\(uid)"])
-            try Files.writeAtomically("\(directory(uid))/sandbox", report.record, mode: 0o600)
+            let bytes = report.record
+            try await Self.pool.run { try Files.writeAtomically("\(folder)/sandbox", bytes, mode: 0o600) }
         }
         line.record = record
         line.createdAt = Timestamp(nanosecondsSince1970: report.createdAt)
@@ -245,8 +264,9 @@ extension PodRuntime {
         return Container(id: String(decoding: report.id, as: UTF8.self), record: record, state: state)
     }
 
-    private func storedRecord(_ uid: String) -> SandboxRecord? {
-        (try? Files.read("\(directory(uid))/sandbox", limit: 1 << 20)).flatMap { SandboxRecord($0) }
+    private func storedRecord(_ uid: String) async -> SandboxRecord? {
+        let path = "\(directory(uid))/sandbox"
+        return (try? await Self.pool.run { try Files.read(path, limit: 1 << 20) }).flatMap { SandboxRecord($0) }
     }
 
     // MARK: Removing
@@ -271,15 +291,18 @@ extension PodRuntime {
     private func tidy(_ uid: String) async throws {
         while let other = preparing[uid]?.values.first { try await other.wait() }
         let folder = directory(uid)
-        if let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"),
-            // Ourselves, until the supervisor listens on the socket that we made for it.
-            let peer = try? UnixSocket.peer(socket.raw), "\(peer.pid)" != Files.symlinkTarget("/proc/self"),
-            let process = try? ProcessHandle(pid: peer.pid)
-        {
-            try? process.signal(Signal.kill)
-            await reap(process)
+        let supervisor = try await Self.pool.run { () -> ProcessHandle? in
+            guard let socket = try? UnixSocket.connect("\(folder)/supervisor.sock"),
+                // Ourselves, until the supervisor listens on the socket that we made for it.
+                let peer = try? UnixSocket.peer(socket.raw), "\(peer.pid)" != Files.symlinkTarget("/proc/self")
+            else { return nil }
+            return try? ProcessHandle(pid: peer.pid)
         }
-        if let record = storedRecord(uid), let group = group(of: record), group.exists {
+        if let supervisor {
+            try? supervisor.signal(Signal.kill)
+            await reap(supervisor)
+        }
+        if let record = await storedRecord(uid), let group = group(of: record), group.exists {
             try group.kill()
             try await group.remove()
         }
@@ -293,6 +316,7 @@ extension PodRuntime {
 
     /// Removes every sandbox, known or not: for `noded reset`.
     public func teardown() async throws {
-        for uid in try Files.list(runDirectory) { try await removeSandbox(uid) }
+        let uids = try await Self.pool.run { [runDirectory] in try Files.list(runDirectory) }
+        for uid in uids { try await removeSandbox(uid) }
     }
 }

@@ -31,6 +31,8 @@ public actor PodRuntime: ContainerRuntime {
     var finding: [String: Outcome<Void>] = [:]
     /// How long `recover` waits for supervisors before it goes on without the late ones.
     let patience: Duration
+    /// How long a supervisor that is to kill may take to answer before noded kills past it.
+    let killPatience: Duration
     public nonisolated let events: AsyncStream<RuntimeEvent>
     nonisolated let sink: AsyncStream<RuntimeEvent>.Continuation
 
@@ -38,13 +40,16 @@ public actor PodRuntime: ContainerRuntime {
     ///   - runDirectory: for sockets; at most 50 bytes, made when missing (0700).
     ///   - dataDirectory: for roots of containers, on a file system that overlay accepts as upper (0700).
     ///   - patience: how long `recover` holds up its caller for supervisors that do not answer.
+    ///   - killPatience: how long `stopContainer` waits for a supervisor that does not answer, after the grace.
     /// - Throws: SystemError when a directory or the supervisor's memfd cannot be made.
     public init(
-        runDirectory: String, dataDirectory: String, patience: Duration = .seconds(5), logger: Logger
+        runDirectory: String, dataDirectory: String, patience: Duration = .seconds(5),
+        killPatience: Duration = .seconds(10), logger: Logger
     ) throws {
         self.runDirectory = runDirectory
         self.dataDirectory = dataDirectory
         self.patience = patience
+        self.killPatience = killPatience
         self.logger = logger
         try Files.makeDirectory(runDirectory, mode: 0o700)
         // Nobody but root gets near what containers leave on disk: setuid files above all (CVE-2024-25621).
@@ -74,7 +79,7 @@ public actor PodRuntime: ContainerRuntime {
         return sandbox
     }
 
-    private func container(_ uid: String, _ id: String) throws(ContainersError) -> (Sandbox, Container) {
+    func container(_ uid: String, _ id: String) throws(ContainersError) -> (Sandbox, Container) {
         let sandbox = try sandbox(uid)
         guard let container = sandbox.container(id) else { throw .noContainer(id: id) }
         return (sandbox, container)
@@ -196,39 +201,6 @@ public actor PodRuntime: ContainerRuntime {
         } catch {
             logger.warning("container's root stays", metadata: ["folder": "\(folder)", "error": "\(error)"])
         }
-    }
-
-    public func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
-        guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
-        if grace > .zero {
-            let number = signal ?? container.record.stopSignal
-            do {
-                try await sandbox.connection.request(.signal, container: id, number: UInt64(number))
-            } catch ContainersError.notRunning, ContainersError.noContainer {
-                return
-            }
-            if try await ended(container, within: grace) { return }
-        }
-        guard !container.hasEnded else { return }
-        try await sandbox.connection.request(.kill, container: id)
-        // Nothing survives SIGKILL but a task that the kernel cannot interrupt: reported, not waited for.
-        guard try await ended(container, within: .seconds(30)) else {
-            throw ContainersError.supervisor(uid: uid, "container \(id) does not end although it was killed")
-        }
-    }
-
-    /// - Throws: CancellationError at once when the task is cancelled.
-    private func ended(_ container: Container, within limit: Duration) async throws -> Bool {
-        if container.hasEnded { return true }
-        let over = container.over
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await over.wait() }
-            group.addTask { try? await Task.sleep(for: limit) }
-            await group.next()
-            group.cancelAll()
-        }
-        try Task.checkCancellation()
-        return container.hasEnded
     }
 
     public func removeContainer(sandbox uid: String, id: String) async throws {

@@ -292,7 +292,9 @@ public actor Kubelet {
 
     private func remove(_ found: SandboxStatus) async {
         // Its supervisor may answer only now.
-        let sandbox = await runtime.status(found.uid) ?? found
+        let now = await runtime.status(found.uid) ?? found
+        let unfinished = UnfinishedContainers(runtime: runtime, sandbox: found.uid, logger: logger)
+        let sandbox = await unfinished.settle(now) ?? now
         guard !Task.isCancelled else { return }
         let grace = PodPlan.grace(sandbox.annotations["noded.dev/grace"].flatMap { Int($0) })
         let uid = sandbox.uid

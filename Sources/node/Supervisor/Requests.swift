@@ -29,6 +29,13 @@ extension Supervisor {
                     container.kill()
                 }
                 done(message, connection)
+            case .cancelStart:
+                let id = Request(message.fields).id
+                guard let container = container(id) else { throw Failure(.noContainer, SUP_ENOENT, id) }
+                // Its program may run by now, and nobody has looked since.
+                if container.state == .starting { statusChanged(container) }
+                if container.state == .starting { container.kill() }
+                connection.send(.container, id: message.id, container.report.fields)
             case .remove:
                 if let container = container(Request(message.fields).id) {
                     if container.state != .exited { throw Failure(.notRunning, SUP_EBUSY, container.id) }

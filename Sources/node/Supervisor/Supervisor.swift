@@ -204,7 +204,7 @@ final class Supervisor {
         return .failed(Failure([UInt8](buffer[1..<size])))
     }
 
-    private func statusChanged(_ container: Container) {
+    func statusChanged(_ container: Container) {
         while container.status >= 0 {
             switch readStatus(container.status) {
             case .nothing: return

@@ -6,6 +6,7 @@
 //       startContainer plan [cgroup fd]  ->       started pid | failed step errno target
 //       exec plan [stdin stdout stderr]  ->       execStarted [terminal fd] | failed; later execExited, the same id
 //       attach id [stdout stderr]        ->       attached [stdin fd], which number 1 does without
+//       cancelStart                      ->   container (as it was found) | failed
 //       signal, kill, remove, reopenLog, cancelExec, shutdown   ->   done | failed
 //                                        <-       exited (event: a container ended)
 
@@ -25,6 +26,8 @@ public enum MessageKind: UInt16, Sendable {
     case cancelExec = 10
     /// Kills everything, then ends itself.
     case shutdown = 11
+    /// Kills a container whose program does not run yet, and leaves every other alone.
+    case cancelStart = 12
 
     case failed = 100
     case done = 101
@@ -32,6 +35,8 @@ public enum MessageKind: UInt16, Sendable {
     case started = 103
     case execStarted = 104
     case attached = 105
+    /// A `ContainerReport`.
+    case container = 106
 
     case exited = 200
     case execExited = 201
@@ -114,7 +119,7 @@ public struct Failure: Error {
     }
 }
 
-/// A container as the supervisor knows it, and the event `exited`.
+/// A container as the supervisor knows it, the answer `container`, and the event `exited`.
 public struct ContainerReport: Sendable {
     public var id: [UInt8] = []
     public var state = WireState.starting

@@ -31,6 +31,8 @@ struct ContainerSlot: Sendable {
         /// Uptime at which SIGKILL is due.
         var deadline: Duration
         var signalled: Bool
+        /// How long it was waited after the last failure.
+        var retryDelay = Duration.zero
     }
 
     struct Wait: Sendable, Hashable {

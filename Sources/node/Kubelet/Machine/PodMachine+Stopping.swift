@@ -214,4 +214,14 @@ extension PodMachine {
         modify(index) { $0.stop?.signalled = true }
         actions.append(.stop(container: slots[index].plan.name, id: running.id, grace: left))
     }
+
+    /// 1 s, 2 s … 60 s, until it has ended or `overdue` goes on without it.
+    mutating func stopFailed(_ name: String, _ id: String, _ why: String) {
+        guard let index = index(name), let running = slots[index].running, running.id == id, let stop = running.stop
+        else { return }
+        report(true, "FailedKillPod", "error killing container: \(why)", name)
+        let wait = stop.retryDelay == .zero ? .seconds(1) : min(stop.retryDelay * 2, .seconds(60))
+        modify(index) { $0.stop?.retryDelay = wait }
+        arm(.stop(name), wait)
+    }
 }

@@ -125,6 +125,7 @@ public struct PodMachine: Sendable {
         case .imageReady, .imageFailed, .started, .startFailed: containerProgress(event, now)
         case .hookFinished(let container, let id, let kind, let failure):
             hookFinished(container, id, kind, failure, now)
+        case .stopFailed(let container, let id, let why): stopFailed(container, id, why)
         case .exited(let container, let id, let end): exited(container, id, end, now)
         case .probed(let container, let id, let kind, let outcome): probed(container, id, kind, outcome, now)
         case .drained: if case .draining = stage { enterStopping(.delete, now) }
@@ -366,6 +367,8 @@ public struct PodMachine: Sendable {
             failure = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             report(true, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             stopEverything(.complete, grace: plan.grace, now)
+        case (.stop(let name), _):
+            if let index = index(name), slots[index].running?.stop?.signalled == true { signal(index, now) }
         case (.link, .active), (.link, .draining), (.link, .stopping): if linkLost { actions.append(.attachNetwork) }
         case (.resize, .active): resizeWhereNeeded()
         case (.overdue, .stopping(let outcome)): abandonTheUndead(outcome, now)

@@ -66,6 +66,8 @@ public struct PodTimer: Sendable, Hashable {
         case container(String)
         /// spec.activeDeadlineSeconds.
         case activeDeadline
+        /// Ask again for the end of a container that could not be stopped.
+        case stop(String)
         /// Make a lost link again.
         case link
         /// Try a refused resize again.
@@ -119,6 +121,8 @@ public enum PodEvent: Sendable, Hashable {
     case started(container: String, id: String, at: Timestamp)
     /// `reason` is CreateContainerConfigError, CreateContainerError or RunContainerError.
     case startFailed(container: String, reason: String, message: String)
+    /// The runtime could not end it, or does not know whether it has: it is asked again.
+    case stopFailed(container: String, id: String, message: String)
     case hookFinished(container: String, id: String, HookKind, failure: String?)
     case exited(container: String, id: String, Termination)
     case probed(container: String, id: String, ProbeKind, ProbeOutcome)

@@ -123,14 +123,14 @@ extension PodWorker {
         }
     }
 
-    func stop(_ id: String, _ grace: Duration) async {
+    func stop(_ name: String, _ id: String, _ grace: Duration) async {
         do {
             try await node.runtime.stopContainer(sandbox: uid, id: id, signal: nil, grace: grace)
         } catch is CancellationError {
             // noded stops; the pod goes on ending, and the next noded sees it through.
         } catch {
-            // The exit event, or the `overdue` timer, decides what comes next.
             logger.warning("cannot stop container", metadata: ["id": "\(id)", "error": "\(error)"])
+            deliver(.stopFailed(container: name, id: id, message: "\(error)"))
         }
     }
 }

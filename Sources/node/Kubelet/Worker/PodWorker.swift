@@ -57,7 +57,7 @@ actor PodWorker {
         machine.restore(pod.child("status"))
         machine.openGates = Self.gates(pod)
         logs = node.config.podLogs(namespace: plan.namespace, name: plan.name, uid: uid)
-        unfinished = UnfinishedContainers(runtime: node.runtime, sandbox: uid)
+        unfinished = UnfinishedContainers(runtime: node.runtime, sandbox: uid, logger: logger)
         qosClass = QOSClass(pod.child("spec")).rawValue
         (mailbox, inlet) = AsyncStream.makeStream()
         (operations, operate) = AsyncStream.makeStream()
@@ -145,12 +145,14 @@ actor PodWorker {
     /// Runs until the pod is gone, or the task is cancelled: then everything stays as it is for the next noded.
     /// - Parameter sandbox: what outlived the last noded.
     /// - Parameter stale: there may be remains of a sandbox that did not.
-    func run(adopting sandbox: SandboxStatus?, stale: Bool) async {
+    func run(adopting found: SandboxStatus?, stale: Bool) async {
+        let sandbox = if let found { await unfinished.settle(found) } else { nil as SandboxStatus? }
+        guard !Task.isCancelled else { return changed.end() }
         if let sandbox {
             deliver(.adopt(RecoveredPod(sandbox, addresses: linkAddresses)))
             await unfinished.remove(from: sandbox)
         } else {
-            if stale || machine.slots.contains(where: { $0.attempt >= 0 }) { await clearRemains() }
+            if stale || found != nil || machine.slots.contains(where: { $0.attempt >= 0 }) { await clearRemains() }
             deliver(.begin)
         }
         await withDiscardingTaskGroup { group in
@@ -223,7 +225,7 @@ actor PodWorker {
         case .start(let container, let attempt): group.addTask { await self.start(container, attempt) }
         case .runHook(let container, let id, let kind, let limit):
             group.addTask { await self.runHook(container, id, kind, limit) }
-        case .stop(_, let id, let grace): group.addTask { await self.stop(id, grace) }
+        case .stop(let container, let id, let grace): group.addTask { await self.stop(container, id, grace) }
         case .startProbe(let container, let id, let kind, let since):
             probes.insert(Probe(id: id, kind: kind))
             guard let loop = probeLoop(container, id, kind, since) else { return }

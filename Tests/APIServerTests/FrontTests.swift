@@ -286,6 +286,31 @@ import Testing
         #expect(freed.status == 201)
     }
 
+    @Test func aServicesTypeIsChangedWithoutWhatOnlyTheOldOneNeeds() async throws {
+        let url = "/api/v1/namespaces/default/services"
+        let api = try await TestServer()
+        let made = await api.send(
+            "POST", url,
+            Self.service(
+                "a",
+                ["type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000,
+                    "loadBalancerClass": "example.com/own"]))
+        #expect(made.status == 201, "\(made.message)")
+        let merge: HTTPHeaders = ["Content-Type": "application/merge-patch+json"]
+        let between = await api.send(
+            "PATCH", url + "/a", ["spec": ["externalTrafficPolicy": "Cluster"]], headers: merge)
+        #expect(between.status == 200 && between.json.at("spec", "healthCheckNodePort") == nil, "\(between.message)")
+        let plain = await api.send("PATCH", url + "/a", ["spec": ["type": "ClusterIP"]], headers: merge)
+        #expect(plain.status == 200, "\(plain.message)")
+        for field in ["externalTrafficPolicy", "allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+            #expect(plain.json.at("spec", field) == nil)
+        }
+        // What the client asks for anew is refused.
+        let both = await api.send(
+            "PATCH", url + "/a", ["spec": ["externalTrafficPolicy": "Local"]], headers: merge)
+        #expect(both.status == 422)
+    }
+
     /// Who may not ask is told so by the head of the request, before there is a body.
     @Test func bodiesAreScreened() async throws {
         let api = try await TestServer()

@@ -249,10 +249,10 @@ import Testing
             let memory = try field("smaps_rollup", "Private_Dirty") + field("smaps_rollup", "Private_Clean")
             print("private memory of a supervisor after five containers: \(memory) kB")
             #expect(memory < 512)
-            // The end of the last container may be under way still; then a whole second without waking up.
+            // The end of the last container may be under way still; then three seconds without waking up.
             try await eventually("it does not wake up while idle") {
                 let before = try field("status", "voluntary_ctxt_switches")
-                try await Task.sleep(for: .seconds(1))
+                try await Task.sleep(for: .seconds(3))
                 return try field("status", "voluntary_ctxt_switches") == before
             }
         }

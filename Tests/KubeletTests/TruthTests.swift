@@ -130,6 +130,19 @@ import Testing
         #expect(world.stops.count == 3)
     }
 
+    @Test func aStopTriedAgainIsNotForTheNextContainer() throws {
+        var world = try World(ProbeTests.probed)
+        world.begin()
+        for _ in 0..<3 { world.send(.probed(container: "app", id: "c1", .startup, .failure("no"))) }
+        world.send(.stopFailed(container: "app", id: "c1", message: "it hangs"))
+        world.exit("app", 137)
+        #expect(world.id("app") == "c2")
+        for _ in 0..<3 { world.send(.probed(container: "app", id: "c2", .startup, .failure("no"))) }
+        #expect(world.stops.count == 2)
+        world.pass(.seconds(1))
+        #expect(world.stops.count == 2)
+    }
+
     @Test func aLostLinkIsMadeAgainAndThePodGoesOn() throws {
         var world = try World(PodMachineTests.plain)
         world.begin()

@@ -215,7 +215,9 @@ import Testing
     @Test func linksThatGoAreTold() async throws {
         let namespace = try NetworkNamespace.create()
         let (names, told) = AsyncStream<String?>.makeStream()
-        let monitor = try NetworkNamespace.runBlocking(fd: namespace) { try LinkMonitor { told.yield($0) } }
+        let monitor = try NetworkNamespace.runBlocking(fd: namespace) {
+            try LinkMonitor { told.yield($0) } onFailure: { Issue.record("\($0)") }
+        }
         try NetworkNamespace.runBlocking(fd: namespace) {
             #expect(system("ip link add one type veth peer uno && ip link add two type veth peer dos && ip link set two up") == 0)
             #expect(system("ip link set one up && ip link set one down && ip link set two alias x") == 0)

@@ -119,6 +119,7 @@ struct HTTPFront: Sendable {
         guard let verb else { throw Responses.methodNotAllowed }
         // Across namespaces one can only look: a DELETE here would empty all of them.
         if declaration.isNamespaced, path.namespace == nil, verb != .list, verb != .watch {
+            if declaration.custom != nil { return .response(Responses.noSuchPath) }
             throw Responses.methodNotAllowed
         }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }

@@ -12,10 +12,14 @@ internal import System
 public final class LinkMonitor: Sendable {
     private let stop: StopPipe
 
-    /// - Parameter onRemoval: the name of a link that is gone, or was moved to another namespace; nil when messages were
-    ///   lost: any link may be gone. Called on the monitor's thread; must not block for long.
+    /// - Parameters:
+    ///   - onRemoval: the name of a link that is gone, or was moved to another namespace; nil when messages were lost: any
+    ///     link may be gone. Called on the monitor's thread; must not block for long.
+    ///   - onFailure: the socket fails for good (nothing is known that leads to it): nothing is watched any more.
     /// The socket belongs to the calling thread's namespace.
-    public init(onRemoval: @escaping @Sendable (String?) -> Void) throws {
+    public init(
+        onRemoval: @escaping @Sendable (String?) -> Void, onFailure: @escaping @Sendable (NetlinkError) -> Void
+    ) throws {
         let socket = try NetlinkSocket(.route, groups: [1])  // RTNLGRP_LINK
         let stop = try StopPipe()
         self.stop = stop
@@ -32,7 +36,7 @@ public final class LinkMonitor: Sendable {
                 } catch {
                     // ENOBUFS: messages were lost. Anything else would repeat for ever.
                     onRemoval(nil)
-                    if error.errno.code != ENOBUFS { return }
+                    if error.errno.code != ENOBUFS { return onFailure(error) }
                 }
             }
         }

@@ -233,7 +233,8 @@ public actor Kubelet {
             for (uid, pod) in desired where !leaving.contains(uid) { await apply(nil, pod, node, &group) }
             removeOrphans(&group)
         case .runtime(let event): await route(event)
-        case .linkLost(let uid): await workers[uid]?.linkLost()
+        // On its own: it waits for the pod's supervisor, which may not answer.
+        case .linkLost(let uid): if let worker = workers[uid] { group.addTask { await worker.linkLost() } }
         case .objectsChanged(let uid): await workers[uid]?.objectsChanged()
         case .synced: removeOrphans(&group)
         case .nodeDeleted: await agent?.nodeDeleted()

@@ -88,8 +88,12 @@ public final class PodNetwork: PodNetworking {
         weak let network = self
         let open: @Sendable () throws -> LinkMonitor = { [worker] in
             // Every link of the machine that goes comes by here; the few that matter are looked for on the worker.
-            try LinkMonitor { name in
-                worker.submit { network?.linkRemoved(name) }
+            try LinkMonitor {
+                name in worker.submit { network?.linkRemoved(name) }
+            } onFailure: { error in
+                network?.logger.error(
+                    "cannot watch links any more: a pod's link that is removed from now on is not made again",
+                    metadata: ["error": "\(error)"])
             }
         }
         guard let namespace else { return try open() }

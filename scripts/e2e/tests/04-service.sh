@@ -16,10 +16,16 @@ expect "pods reach themselves through the Service, too (hairpin)" '^60 requests,
 
 jq -nc '{apiVersion: "v1", kind: "Service", metadata: {name: "nobody"}, spec: {selector: {app: "nobody"}, ports: [{port: 80}]}}' | kp apply -f - >/dev/null
 ip=$(kp get service nobody -o jsonpath='{.spec.clusterIP}')
-begun=$(date +%s%N)
-in_node curl -s --max-time 30 "http://$ip/" >/dev/null
-code=$? took=$((($(date +%s%N) - begun) / 1000000))
-if [ $code = 7 ] && [ $took -lt 2500 ]; then ok "a Service without endpoints refuses at once"; else fail "a Service without endpoints refuses at once" "curl: $code after $took ms"; fi
+# The best of five: a SYN that is dropped is sent again after 1 s, each time.
+took=9999
+for _ in 1 2 3 4 5; do
+  begun=$(date +%s%N)
+  in_node curl -s --max-time 30 "http://$ip/" >/dev/null
+  code=$? this=$((($(date +%s%N) - begun) / 1000000))
+  [ $code = 7 ] || break
+  [ $this -ge $took ] || took=$this
+done
+if [ $code = 7 ] && [ $took -lt 1000 ]; then ok "a Service without endpoints refuses at once"; else fail "a Service without endpoints refuses at once" "curl: $code after $took ms"; fi
 kp delete service nobody >/dev/null
 
 # failureThreshold 3 x period 2 s + timeout 1 s

@@ -91,6 +91,7 @@ public struct ServiceStrategy: ResourceStrategy {
         object.modify("spec") { spec in
             let before = old["spec"] ?? .object(JSONObject())
             let type = spec["type"]?.string ?? ""
+            Self.dropUnneeded(&spec, before)
             if type == "ExternalName" {
                 if before["type"] != "ExternalName" {
                     for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]
@@ -123,6 +124,21 @@ public struct ServiceStrategy: ResourceStrategy {
     public func validateUpdate(_ object: JSON, old: JSON, target: WriteTarget) -> [FieldError] {
         target.isStatus
             ? [] : ServiceRules.validate(object["spec"]) + ServiceRules.validateUpdate(object["spec"], old: old["spec"])
+    }
+
+    /// A change of type takes along what only the old type needs, unless the client changes that, too.
+    private static func dropUnneeded(_ spec: inout JSON, _ before: JSON) {
+        func isBalanced(_ spec: JSON) -> Bool { spec["type"] == "LoadBalancer" }
+        func isExternal(_ spec: JSON) -> Bool {
+            isBalanced(spec) || spec["type"] == "NodePort" || !(spec["externalIPs"]?.array ?? []).isEmpty
+        }
+        func isChecked(_ spec: JSON) -> Bool { isBalanced(spec) && spec["externalTrafficPolicy"] == "Local" }
+        let needs: [(field: String, by: (JSON) -> Bool)] = [
+            ("externalTrafficPolicy", isExternal), ("healthCheckNodePort", isChecked),
+            ("allocateLoadBalancerNodePorts", isBalanced), ("loadBalancerClass", isBalanced),
+        ]
+        let wanted = spec
+        for (field, by) in needs where by(before) && !by(wanted) && wanted[field] == before[field] { spec[field] = nil }
     }
 
     /// clusterIP is the old, single form of clusterIPs: whichever is given decides the other.

@@ -72,7 +72,10 @@ public struct VolumeAttributesClassStrategy: ResourceStrategy {
     public init() {}
 
     public func validate(_ object: JSON) -> [FieldError] {
-        var errors = DriverRules.name(object["driverName"]?.string ?? "", "driverName")
+        // Like a StorageClass' provisioner, not like a CSIDriver's name.
+        let driver = object["driverName"]?.string ?? ""
+        var errors: [FieldError] = driver.isEmpty ? [.required("driverName")] : []
+        if !driver.isEmpty { errors.invalid("driverName", .string(driver), Names.qualifiedName(driver.lowercased())) }
         let parameters = object["parameters"]?.object ?? JSONObject()
         if parameters.isEmpty {
             errors.append(.required("parameters", "must contain at least one key/value pair"))

@@ -124,9 +124,9 @@ enum OtherRules {
             errors.invalid(path.child("hostname"), .string(name), Names.dns1123Label(name))
         }
         for list in ["forZones", "forNodes"] {
-            for (index, hint) in (endpoint.at("hints", list)?.array ?? []).enumerated()
-            where (hint["name"]?.string ?? "").isEmpty {
-                errors.append(.required(path.child("hints", list)[index].child("name")))
+            for (index, hint) in (endpoint.at("hints", list)?.array ?? []).enumerated() {
+                guard let name = hint["name"]?.string else { continue }
+                errors.invalid(path.child("hints", list)[index].child("name"), .string(name), Names.labelValue(name))
             }
         }
         return errors

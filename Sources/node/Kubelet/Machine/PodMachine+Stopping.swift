@@ -222,6 +222,6 @@ extension PodMachine {
         report(true, "FailedKillPod", "error killing container: \(why)", name)
         let wait = stop.retryDelay == .zero ? .seconds(1) : min(stop.retryDelay * 2, .seconds(60))
         modify(index) { $0.stop?.retryDelay = wait }
-        arm(.stop(name), wait)
+        arm(.stop(name, id: id), wait)
     }
 }

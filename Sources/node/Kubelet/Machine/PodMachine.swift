@@ -367,8 +367,10 @@ public struct PodMachine: Sendable {
             failure = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             report(true, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
             stopEverything(.complete, grace: plan.grace, now)
-        case (.stop(let name), _):
-            if let index = index(name), slots[index].running?.stop?.signalled == true { signal(index, now) }
+        case (.stop(let name, let id), _):
+            // Not its successor, which is to be asked once.
+            guard let index = index(name), let running = slots[index].running, running.id == id else { return }
+            if running.stop?.signalled == true { signal(index, now) }
         case (.link, .active), (.link, .draining), (.link, .stopping): if linkLost { actions.append(.attachNetwork) }
         case (.resize, .active): resizeWhereNeeded()
         case (.overdue, .stopping(let outcome)): abandonTheUndead(outcome, now)

@@ -67,7 +67,7 @@ public struct PodTimer: Sendable, Hashable {
         /// spec.activeDeadlineSeconds.
         case activeDeadline
         /// Ask again for the end of a container that could not be stopped.
-        case stop(String)
+        case stop(String, id: String)
         /// Make a lost link again.
         case link
         /// Try a refused resize again.

@@ -125,4 +125,16 @@ import Testing
         let value: JSON = ["a": [1, "x\n\u{e9}", .null, true, 1.5], "b": [:]]
         #expect(try YAML.parse(value.text) == [value])
     }
+
+    /// A key before its colon has 1024 characters at most, as it is written.
+    @Test(arguments: ["k", "\""])
+    func longKeysAreAnnounced(_ character: String) throws {
+        func key(_ count: Int) -> String { String(repeating: character, count: count) }
+        for count in [500, 1024, 1025, 5000] {
+            let value: JSON = [
+                key(count): ["a": 1], "list": [[key(count): [1, 2], "z": .null], [key(count): [:]]], "nested": [key(count): "x"],
+            ]
+            #expect(try YAML.parse(value.encodeYAML()) == [value])
+        }
+    }
 }

@@ -24,7 +24,7 @@ private struct YAMLWriter {
             for (key, member) in object {
                 begin(indent, isFirst)
                 isFirst = false
-                put(key)
+                put(key: key, indent)
                 bytes.append(UInt8(ascii: ":"))
                 below(member, indent)
             }
@@ -61,6 +61,17 @@ private struct YAMLWriter {
 
     private mutating func begin(_ indent: Int, _ inline: Bool) {
         if !inline { bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent)) }
+    }
+
+    /// A key that stands before its colon has 1024 characters at most (YAML 1.2.2, 7.4.2); a longer one is announced, and
+    /// the colon begins the next line.
+    private mutating func put(key: String, _ indent: Int) {
+        let start = bytes.count
+        put(key)
+        guard bytes.count - start > 1024 else { return }
+        bytes.insert(contentsOf: "? ".utf8, at: start)
+        bytes.append(UInt8(ascii: "\n"))
+        begin(indent, false)
     }
 
     private mutating func scalar(_ value: JSON) {

@@ -86,6 +86,12 @@ import Testing
         #expect(Timestamp(rfc3339: text) == Timestamp(seconds: seconds))
     }
 
+    /// RFC 3339 has four digits for a year; an archive can say anything.
+    @Test func yearsWithoutATextAreWrittenAsTheNearestWithOne() {
+        #expect(Timestamp(seconds: .min).rfc3339 == "0001-01-01T00:00:00Z")
+        #expect(Timestamp(seconds: .max, nanoseconds: 5).rfc3339Nano == "9999-12-31T23:59:59.000000005Z")
+    }
+
     @Test func keepsFractions() throws {
         let time = Timestamp(seconds: 1_795_230_245, nanoseconds: 6_789)
         #expect(time.rfc3339Micro == "2026-11-21T03:04:05.000006Z")

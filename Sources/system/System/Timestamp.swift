@@ -52,7 +52,9 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public var rfc3339Nano: String { text(fractionDigits: 9) }
     public var description: String { rfc3339Nano }
 
+    /// A moment outside of the years 1 to 9999, for which RFC 3339 has no text, is written as their first or last second.
     private func text(fractionDigits: Int) -> String {
+        let seconds = min(max(seconds, Self.sayable.lowerBound), Self.sayable.upperBound)
         let day = Int64((Double(seconds) / 86400).rounded(.down))
         let second = Int(seconds - day * 86400)
         let (year, month, dayOfMonth) = Self.civil(day)

@@ -13,15 +13,25 @@ import Testing
 @Suite(.serialized) struct PodNetworkKernelTests {
     static let dns = IPAddress("10.43.0.10")!
 
-    func network(_ node: TestNode, _ ranges: [String] = ["10.42.7.0/24"]) throws -> PodNetwork {
+    func config(_ node: TestNode, _ ranges: [String] = ["10.42.7.0/24"]) -> PodNetworkConfig {
         let services = ranges.contains { $0.contains(":") } ? ["10.43.0.0/16", "fd00:43::/112"] : ["10.43.0.0/16"]
-        return try PodNetwork(
-            config: PodNetworkConfig(
-                podCIDRs: ranges.map { CIDR($0)! },
-                clusterCIDRs: [CIDR("10.42.0.0/16")!] + (ranges.count > 1 ? [CIDR("fd00:42::/56")!] : []),
-                serviceCIDRs: services.map { CIDR($0)! }, clusterDNS: [Self.dns],
-                stateDirectory: node.directory + "/network"),
-            namespace: node.namespace, logger: Logger(label: "test"))
+        return PodNetworkConfig(
+            podCIDRs: ranges.map { CIDR($0)! },
+            clusterCIDRs: [CIDR("10.42.0.0/16")!] + (ranges.count > 1 ? [CIDR("fd00:42::/56")!] : []),
+            serviceCIDRs: services.map { CIDR($0)! }, clusterDNS: [Self.dns],
+            stateDirectory: node.directory + "/network")
+    }
+
+    func network(_ node: TestNode, _ ranges: [String] = ["10.42.7.0/24"]) throws -> PodNetwork {
+        try PodNetwork(config: config(node, ranges), namespace: node.namespace, logger: Logger(label: "test"))
+    }
+
+    /// One that has prepared its node and found no pods there.
+    func ready(_ node: TestNode, _ ranges: [String] = ["10.42.7.0/24"]) async throws -> PodNetwork {
+        let network = try network(node, ranges)
+        try await network.prepareNode()
+        try await network.recover(live: [])
+        return network
     }
 
     @Test func podsReachEachOtherTheNodeAndTheNodeThem() async throws {
@@ -54,9 +64,7 @@ import Testing
     /// Of the pod, at once and never repeated: the kernel brings the pod's end of the link to life a moment later.
     @Test func thePodsFirstPacketIsNotLost() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let server = try TestServer(in: node.namespace, port: 9090, "node")
         defer { server.stop() }
         for _ in 0..<20 {
@@ -70,9 +78,7 @@ import Testing
 
     @Test func aPodOfTheNodesOwnNamespaceIsRefused() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let pid = try node.run { try spawn(["sleep", "600"]) }
         defer {
             kill(pid, SIGKILL)
@@ -85,9 +91,7 @@ import Testing
 
     @Test func detachCutsOffAtOnceAndTheAddressRests() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let (a, b) = (try TestPod(), try TestPod())
         let gone = try await network.attach(podUID: a.uid, process: a.process)
         let server = try TestServer(in: a.namespace, port: 8080, "a")
@@ -113,9 +117,7 @@ import Testing
         let node = try TestNode()
         let pods = try (0..<6).map { _ in try TestPod() }
         var addresses: [String: PodAddresses] = [:]
-        let first = try network(node)
-        try await first.prepareNode()
-        try await first.recover(live: [])
+        let first = try await ready(node)
         for pod in pods { addresses[pod.uid] = try await first.attach(podUID: pod.uid, process: pod.process) }
         // Cut off in the middle of an attach: a link without alias or route.
         try node.command("ip", "link", "add", "nd0123456789abc", "type", "veth", "peer", "name", "torn0")
@@ -146,9 +148,7 @@ import Testing
     @Test func noAddressIsGivenOutBeforeTheKernelWasRead() async throws {
         let node = try TestNode()
         let (old, new) = (try TestPod(), try TestPod())
-        let first = try network(node)
-        try await first.prepareNode()
-        try await first.recover(live: [])
+        let first = try await ready(node)
         let given = try await first.attach(podUID: old.uid, process: old.process)
 
         let second = try network(node)
@@ -164,9 +164,7 @@ import Testing
     /// The kubelet repeats a failed recovery with the list of pods it made at its start.
     @Test func anOldListOfPodsTakesNothingFromThoseAttachedSince() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let (stays, goes) = (try TestPod(), try TestPod())
         let given = try await network.attach(podUID: stays.uid, process: stays.process)
         _ = try await network.attach(podUID: goes.uid, process: goes.process)
@@ -187,9 +185,7 @@ import Testing
     /// Somebody removes a pod's link, from either end: it is told, and made again with what the pod had.
     @Test(.timeLimit(.minutes(2))) func aLinkThatIsRemovedIsToldAndMadeAgain() async throws {
         let node = try TestNode()
-        let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
         let (goes, other, pod) = (try TestPod(), try TestPod(), try TestPod())
         _ = try await network.attach(podUID: goes.uid, process: goes.process)
         _ = try await network.attach(podUID: other.uid, process: other.process)
@@ -238,9 +234,7 @@ import Testing
     /// The pid is a stranger's by the time the pod is attached.
     @Test func aProcessThatHasEndedGetsNoLink() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let process: ProcessHandle
         do {
             let pod = try TestPod()
@@ -254,9 +248,7 @@ import Testing
 
     @Test func aForgedSourceIsDropped() async throws {
         let node = try TestNode()
-        let network = try network(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node, ["10.42.7.0/24", "fd00:42:0:7::/64"])
         let (a, b) = (try TestPod(), try TestPod())
         let own = try await network.attach(podUID: a.uid, process: a.process)
         let target = try await network.attach(podUID: b.uid, process: b.process)
@@ -307,9 +299,7 @@ import Testing
             try route.add(address: IPAddress("192.0.2.2")!, prefixLength: 24, link: link.index)
             try route.add(Route(to: CIDR("0.0.0.0/0")!, link: link.index, gateway: IPAddress("192.0.2.1")!, origin: 4))
         }
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let server = try TestServer(in: outside.namespace, port: 80, "outside")
@@ -323,9 +313,7 @@ import Testing
 
     @Test func clusterDNSIsAnsweredOutsideConntrack() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let server = try TestServer(in: node.namespace, port: 53, address: Self.dns, "dns")
@@ -343,9 +331,7 @@ import Testing
     @Test("CVE-2020-8558: the node's loopback addresses are nobody else's to reach")
     func loopbackStaysLocal() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let pod = try TestPod()
         let given = try await network.attach(podUID: pod.uid, process: pod.process)
         let loopback = try #require(IPAddress("127.0.0.1"))
@@ -376,9 +362,7 @@ import Testing
 
     @Test func aForeignFlushIsUndone() async throws {
         let node = try TestNode()
-        let network = try network(node)
-        try await network.prepareNode()
-        try await network.recover(live: [])
+        let network = try await ready(node)
         let before = try node.output("nft", "list", "table", "inet", "noded_pods")
         #expect(before.contains("notrack") && before.contains("masquerade"))
         try node.command("nft", "flush", "ruleset")
@@ -393,9 +377,7 @@ import Testing
         }
         try node.command("ip", "link", "set", "lo", "up")
         let before = try picture()
-        let first = try network(node)
-        try await first.prepareNode()
-        try await first.recover(live: [])
+        let first = try await ready(node)
         let pods = try (0..<3).map { _ in try TestPod() }
         for pod in pods { _ = try await first.attach(podUID: pod.uid, process: pod.process) }
         #expect(try picture() != before)

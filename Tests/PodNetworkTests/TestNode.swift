@@ -47,12 +47,9 @@ final class TestPod: Sendable {
     let namespace: SharedDescriptor
 
     init() throws {
-        pid = try spawn(["unshare", "-n", "sleep", "600"])
+        namespace = try NetworkNamespace.create()
+        pid = try NetworkNamespace.runBlocking(fd: namespace) { try spawn(["sleep", "600"]) }
         process = try ProcessHandle(pid: pid)
-        let own = Files.symlinkTarget("/proc/self/ns/net")
-        for _ in 0..<60_000 where Namespace.identity(.network, pid: pid) == own { usleep(1000) }
-        guard Namespace.identity(.network, pid: pid) != own else { throw TestFailure("unshare -n did not start") }
-        namespace = SharedDescriptor(try Namespace.open(.network, of: process))
     }
 
     deinit {

@@ -107,7 +107,13 @@ final class HostNetwork: @unchecked Sendable {
 
     // MARK: pods
 
-    func attach(podUID: String, process: ProcessHandle) throws -> PodAddresses {
+    struct Attachment: Sendable {
+        let addresses: PodAddresses
+        /// In the pod's namespace, when its link is a new one: that may take a moment to pass packets.
+        var freshEnd: RouteSocket?
+    }
+
+    func attach(podUID: String, process: ProcessHandle) throws -> Attachment {
         let name = PodLink.name(podUID: podUID)
         let podNamespace = SharedDescriptor(try Namespace.open(.network, of: process))
         let own = try Self.inside(namespace) { Files.symlinkTarget("/proc/thread-self/ns/net") }
@@ -124,7 +130,7 @@ final class HostNetwork: @unchecked Sendable {
             // or the pod has a new sandbox.
             let ips = book.addresses(of: podUID)
             if !ips.isEmpty, try pod.link(named: "eth0")?.peerIndex == link.index, try routed(ips, to: link) {
-                return PodAddresses(ips: ips, hostInterface: name)
+                return Attachment(addresses: PodAddresses(ips: ips, hostInterface: name))
             }
             try socket.deleteLink(named: name)
             book.release(podUID)
@@ -143,17 +149,12 @@ final class HostNetwork: @unchecked Sendable {
             guard let link = try socket.link(named: name) else { throw NetlinkError("get link \(name)", .ENODEV) }
             try PodLink.configurePod(pod, ips)
             try PodLink.configureHost(socket, link: link, podUID: podUID, ips, sources: sources)
-            if try !PodLink.awaitPackets(pod) {
-                logger.warning(
-                    "the pod's link does not pass packets yet: its first ones may be lost",
-                    metadata: ["pod": "\(podUID)", "link": "\(name)"])
-            }
         } catch {
             _ = try? socket.deleteLink(named: name)
             if isNew { book.release(podUID) }
             throw error
         }
-        return PodAddresses(ips: ips, hostInterface: name)
+        return Attachment(addresses: PodAddresses(ips: ips, hostInterface: name), freshEnd: pod)
     }
 
     func hasLink(podUID: String) throws -> Bool { try socket.link(named: PodLink.name(podUID: podUID)) != nil }

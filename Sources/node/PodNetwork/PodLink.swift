@@ -9,7 +9,6 @@
 // MACs, because each pair is a wire of its own. The alias makes the kernel the record of who has which link, the
 // route of who has which address.
 
-import Glibc
 import Kernel
 import Netlink
 import System
@@ -73,17 +72,13 @@ enum PodLink {
         }
     }
 
-    /// Waits until the pod's end passes packets, at most 2 s; false when it does not by then.
+    /// Whether the pod's end passes packets.
     ///
     /// That end came up before the other did. It learns that there is a wire now from work that the kernel does a moment
     /// later, and drops what the pod sends until then: its first DNS query would be repeated after five seconds. From
     /// 6.14 on the question itself has that work done.
-    static func awaitPackets(_ pod: RouteSocket) throws(NetlinkError) -> Bool {
-        for _ in 0..<2000 {
-            if try pod.link(named: "eth0")?.passesPackets == true { return true }
-            usleep(1000)
-        }
-        return false
+    @Sendable static func passesPackets(_ pod: RouteSocket) throws(NetlinkError) -> Bool {
+        try pod.link(named: "eth0")?.passesPackets == true
     }
 
     static func route(to address: IPAddress, link: Int32, sources: [IPAddress]) -> Route {

@@ -2,6 +2,7 @@
 // the work), deletes links on a second one, because that takes the kernel 21 to 42 ms each, and watches over its table.
 //
 //     attach    1 to 2 ms: veth with both ends in one message, addresses, permanent neighbours, routes
+//               then a moment until the link passes packets, for which no other pod waits
 //               a link that somebody else removes is noticed and told: the pod's worker attaches it again
 //     detach    the host route goes at once: nothing reaches the pod, and its own packets fail the source check;
 //               the link follows in the background, and only then is the address free
@@ -35,10 +36,24 @@ public final class PodNetwork: PodNetworking {
     private let state = Mutex(State())
     public let lostLinks: AsyncStream<String>
     private let tellLost: AsyncStream<String>.Continuation
+    private let passesPackets: @Sendable (RouteSocket) throws -> Bool
+    private let patience: Duration
 
     /// Opens sockets and the state folder; changes nothing else.
     /// - Parameter namespace: the node's network namespace; nil: the process's own.
-    public init(config: PodNetworkConfig, namespace: SharedDescriptor? = nil, logger: Logger) throws {
+    public convenience init(config: PodNetworkConfig, namespace: SharedDescriptor? = nil, logger: Logger) throws {
+        try self.init(
+            config: config, namespace: namespace, logger: logger, patience: .seconds(2),
+            passesPackets: PodLink.passesPackets)
+    }
+
+    /// - Parameters:
+    ///   - patience: how long `attach` waits at most for a new link to pass packets.
+    ///   - passesPackets: whether it does, asked by a socket in the pod's namespace.
+    init(
+        config: PodNetworkConfig, namespace: SharedDescriptor?, logger: Logger, patience: Duration,
+        passesPackets: @escaping @Sendable (RouteSocket) throws -> Bool
+    ) throws {
         guard !config.podCIDRs.isEmpty, config.podCIDRs.count == Set(config.podCIDRs.map(\.isV6)).count else {
             throw PodNetworkError.config("needs one pod range per family, got \(config.podCIDRs)")
         }
@@ -53,6 +68,8 @@ public final class PodNetwork: PodNetworking {
         self.config = config
         self.namespace = namespace
         self.logger = logger
+        self.patience = patience
+        self.passesPackets = passesPackets
         (lostLinks, tellLost) = AsyncStream.makeStream()
         host = try HostNetwork(config: config, namespace: namespace, logger: logger)
     }
@@ -135,11 +152,37 @@ public final class PodNetwork: PodNetworking {
             try await deleter.run {}
             try await worker.run {}
         }
-        return try await worker.run { [self] in
+        let attachment = try await worker.run { [self] in
             guard state.withLock({ $0.isRecovered }) else { throw PodNetworkError.notRecovered(podUID: podUID) }
-            let addresses = try host.attach(podUID: podUID, process: process)
-            state.withLock { $0.attached[podUID] = addresses }
-            return addresses
+            let attachment = try host.attach(podUID: podUID, process: process)
+            state.withLock { $0.attached[podUID] = attachment.addresses }
+            return attachment
+        }
+        if let pod = attachment.freshEnd { await awaitPackets(pod, podUID: podUID, attachment.addresses) }
+        return attachment.addresses
+    }
+
+    /// Waits until a new link passes packets. The worker only looks and is everybody's in between, for a container may
+    /// hold its link down as long as it likes. The link is complete: who does not wait to the end loses no more than
+    /// the pod's first packets.
+    private func awaitPackets(_ pod: RouteSocket, podUID: String, _ addresses: PodAddresses) async {
+        let deadline = ContinuousClock.now + patience
+        var pause = Duration.milliseconds(1)
+        var why = "it is down"
+        // Until it was detached, or lost.
+        while state.withLock({ $0.attached[podUID] == addresses }) {
+            do {
+                if try await worker.run({ [passesPackets] in try passesPackets(pod) }) { return }
+            } catch {
+                why = "\(error)"
+            }
+            guard ContinuousClock.now < deadline else {
+                return logger.warning(
+                    "the pod's link does not pass packets yet: its first ones may be lost",
+                    metadata: ["pod": "\(podUID)", "link": "\(addresses.hostInterface)", "why": "\(why)"])
+            }
+            guard (try? await Task.sleep(for: pause)) != nil else { return }
+            pause = min(pause * 2, .milliseconds(16))
         }
     }
 

@@ -207,6 +207,8 @@ final class FakeNetwork: PodNetworking {
         var failures = 0
         var isRecovered = true
         var refused = 0
+        /// How many links still go, and nobody hears of it, before whoever attached the pod has his answer.
+        var losses = 0
     }
 
     let state = Mutex(State())
@@ -226,7 +228,7 @@ final class FakeNetwork: PodNetworking {
             if let known = state.pods[podUID] { return known }
             let count = state.pods.count
             let fresh = PodAddresses(ips: [.v4(0x0a2a_0002 + UInt32(count))], hostInterface: "nd\(count)")
-            state.pods[podUID] = fresh
+            if state.losses > 0 { state.losses -= 1 } else { state.pods[podUID] = fresh }
             return fresh
         }
         guard let given else { throw PodNetworkError.notRecovered(podUID: podUID) }

@@ -114,6 +114,37 @@ import Testing
         }
     }
 
+    @Test func aLinkThatIsLostBeforeItsAnswerIsMadeAgain() async throws {
+        try await withFolder { (folder: String) async throws in
+            let node = try StandaloneNode(folder)
+            let network = node.network
+            // The first link, and the one that takes its place.
+            network.state.withLock { $0.losses = 2 }
+            try node.write("a")
+            try await node.run { kubelet in
+                try await until { network.state.withLock { !$0.pods.isEmpty } }
+                #expect(network.state.withLock { $0.losses } == 0)
+                try await until { await Self.ready(kubelet) == "True" }
+            }
+        }
+    }
+
+    @Test func aLossThatNobodyToldIsFoundByTheAudit() async throws {
+        try await withFolder { (folder: String) async throws in
+            let node = try StandaloneNode(folder)
+            let network = node.network
+            try node.write("a")
+            try await node.run { kubelet in
+                try await until { await Self.ready(kubelet) == "True" }
+                let uid = try #require(node.runtime.state.withLock { $0.sandboxes.keys.first })
+                await network.detach(podUID: uid)
+                let pod = ObjectKey(try #require(await kubelet.pods().first?.pod))
+                try await kubelet.worker(pod).audit()
+                try await until { network.addresses(of: uid) != nil }
+            }
+        }
+    }
+
     /// noded went away in the middle of a start, and finds a container whose first instruction has not run.
     @Test func aContainerThatWasBeingStartedIsReplacedAndNotDoubled() async throws {
         try await withFolder { (folder: String) async throws in

@@ -95,11 +95,18 @@ actor PodWorker {
         deliver(.networkFound(found))
     }
 
-    /// Somebody has removed the pod's link.
+    /// Somebody has removed the pod's link. To be asked once more after each attach: a link that goes before the
+    /// machine has heard that it is there is told when the machine cannot take the news.
     func linkLost() async {
+        guard isLinkMissing else { return }
         // One that went with the sandbox is the runtime's to tell: a namespace lives as long as its supervisor.
-        guard let process = await node.runtime.supervisor(of: uid), process.isRunning else { return }
+        guard let process = await node.runtime.supervisor(of: uid), process.isRunning, isLinkMissing else { return }
         deliver(.linkLost)
+    }
+
+    private var isLinkMissing: Bool {
+        machine.networkReady && !machine.networkUnread && !machine.linkLost && !machine.plan.hostNetwork
+            && linkAddresses?.isEmpty == true
     }
 
     /// nil while the kernel was not read.
@@ -125,6 +132,7 @@ actor PodWorker {
     /// Compares with the runtime, for events that were lost.
     func audit() async {
         guard machine.sandboxExists, case .active = machine.stage else { return }
+        await linkLost()
         guard let status = await node.runtime.status(uid) else {
             if machine.sandboxExists, case .active = machine.stage {
                 deliver(.sandboxLost("the pod's sandbox is gone"))
@@ -168,6 +176,7 @@ actor PodWorker {
                     // It may have been read since this pod was looked at, when its machine could not take the news.
                     networkRecovered()
                     await catchUp()
+                case .networkReady: await linkLost()
                 case .resized, .resizeRefused, .resizeFailed: await releaseRoom()
                 default: break
                 }

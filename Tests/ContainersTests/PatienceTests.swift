@@ -77,6 +77,38 @@ import Testing
         }
     }
 
+    /// Asked while it hangs, and while the container takes its grace: what was to end has ended.
+    @Test(.timeLimit(.minutes(5))) func aStopSucceedsWhenTheSupervisorDies() async throws {
+        for hangs in [true, false] {
+            try await withNode { node in
+                let sandbox = try await node.sandbox()
+                let config = node.config("trap 'echo heard' TERM; echo up; while true; do sleep 0.05; done")
+                let started = try await node.runtime.startContainer(sandbox: sandbox.uid, config)
+                guard case .running(let pid, _) = started.state else {
+                    Issue.record("\(started.state)")
+                    return
+                }
+                let process = try ProcessHandle(pid: pid)
+                try await eventually("its log") { try node.logLines(config).count > 0 }
+                let supervisor = try ProcessHandle(pid: sandbox.supervisorPID)
+                if hangs { try supervisor.signal(Self.stop) }
+                let stop = Task {
+                    try await node.runtime.stopContainer(
+                        sandbox: sandbox.uid, id: config.id, signal: nil, grace: .seconds(3600))
+                }
+                if hangs {
+                    try await Task.sleep(for: .milliseconds(100))
+                } else {
+                    try await eventually("it hears the signal") { try node.logLines(config).count > 1 }
+                }
+                try supervisor.signal(Signal.kill)
+                try await stop.value
+                // The kernel takes a process out of its cgroup a moment before it tells of its end.
+                try await process.ended()
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(5))) func aRequestToAStoppedSupervisorIsCancelled() async throws {
         try await withNode { node in
             let sandbox = try await node.sandbox()

@@ -25,7 +25,7 @@ public protocol ContainerRuntime: Sendable {
     func cancelStart(sandbox uid: String, id: String) async throws -> Bool
 
     /// Sends `signal` (nil: the container's own stop signal), and kills everything in the container after `grace`.
-    /// Returns when it has ended. One that is not there or has ended is fine.
+    /// Returns when it has ended, also when it did so with its supervisor. One that is not there or has ended is fine.
     /// - Throws: also when the supervisor has not answered for 10 s after the grace. The container is killed by then
     ///   (on machines with cgroups), but nobody knows how it ended; to be asked again.
     func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws

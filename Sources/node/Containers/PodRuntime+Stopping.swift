@@ -3,6 +3,9 @@
 // A supervisor that does not answer (stopped by a signal or a debugger, or held up in the kernel) is waited for, as
 // everywhere (docs/decisions/0011-patience.md), with one difference: what is to be killed is killed without it then, by
 // the container's cgroup, and the caller is told, because only the supervisor learns how the container ended.
+//
+// A supervisor that dies takes its containers along. Whoever is stopping one has what he wants then, as soon as its
+// processes are gone; that there is no exit status to come is told by `supervisorDied`.
 
 import Cgroups
 import Kernel
@@ -12,8 +15,18 @@ import System
 extension PodRuntime {
     public func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
         guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
+        do {
+            try await stop(container, of: sandbox, signal: signal ?? container.record.stopSignal, grace: grace)
+        } catch {
+            guard sandbox.connection.isBroken, try await wentDown(container, with: sandbox) else { throw error }
+        }
+    }
+
+    private func stop(
+        _ container: Container, of sandbox: Sandbox, signal number: Int32, grace: Duration
+    ) async throws {
+        let (uid, id) = (sandbox.record.uid, container.id)
         if grace > .zero {
-            let number = signal ?? container.record.stopSignal
             let begun = ContinuousClock.now
             do {
                 let connection = sandbox.connection
@@ -32,6 +45,24 @@ extension PodRuntime {
         guard try await ended(container, within: .seconds(30)) else {
             throw ContainersError.supervisor(uid: uid, "container \(id) does not end although it was killed")
         }
+    }
+
+    /// Whether a container has ended with its supervisor, whose line broke: who heard of that kills what is left.
+    /// - Throws: CancellationError at once when the task is cancelled, CgroupError when processes stay.
+    private func wentDown(_ container: Container, with sandbox: Sandbox) async throws -> Bool {
+        try Task.checkCancellation()
+        let limit = Duration.seconds(30)
+        let process = sandbox.process
+        let hasGone: Void? = try await answer(within: limit) { try await process.ended() }
+        guard hasGone != nil else { return false }
+        if let group = group(of: sandbox.record)?.child(container.id) {
+            try await group.waitUntilEmpty(within: limit)
+            return true
+        }
+        // Without cgroups its death signal ends it, and what it started goes with its process namespace.
+        guard case .running(let pid, _) = container.state, let first = try? ProcessHandle(pid: pid) else { return true }
+        let hasEnded: Void? = try await answer(within: limit) { try await first.ended() }
+        return hasEnded != nil
     }
 
     private func kill(_ container: Container, of sandbox: Sandbox) async throws {

@@ -71,6 +71,9 @@ final class SupervisorConnection: Sendable {
         try socket.setNonBlocking()
     }
 
+    /// Nothing is answered any more.
+    var isBroken: Bool { state.withLock { $0.broken } }
+
     // MARK: Reading
 
     /// Reads until the line breaks or the task is cancelled.

@@ -131,18 +131,21 @@ enum DeviceRules {
     }
 
     private static func subdomain(_ name: JSON?, _ path: FieldPath) -> [FieldError] {
-        let name = name?.string ?? ""
-        if name.isEmpty { return [.required(path)] }
-        var errors: [FieldError] = []
-        errors.invalid(path, .string(name), Names.dns1123Subdomain(name))
-        return errors
+        named(name, path, Names.dns1123Subdomain)
     }
 
     private static func label(_ name: JSON?, _ path: FieldPath) -> [FieldError] {
+        named(name, path, Names.dns1123Label)
+    }
+
+    /// - Parameter problems: what is wrong with a name.
+    private static func named(
+        _ name: JSON?, _ path: FieldPath, _ problems: (String) -> [String]
+    ) -> [FieldError] {
         let name = name?.string ?? ""
         if name.isEmpty { return [.required(path)] }
         var errors: [FieldError] = []
-        errors.invalid(path, .string(name), Names.dns1123Label(name))
+        errors.invalid(path, .string(name), problems(name))
         return errors
     }
 

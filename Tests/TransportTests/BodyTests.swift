@@ -1,6 +1,5 @@
 // Bodies on their way in: who may make the server hold how much.
 
-import Glibc
 import HTTP
 import PKI
 import Synchronization
@@ -82,7 +81,7 @@ extension TransportTests {
                         clients.append(client)
                         // Six of them fit: these, since the others come later.
                         let held = min(clients.count, 6) * 15_000
-                        for _ in 0..<patience where server.heldBodies.strangers < held { usleep(1000) }
+                        try waitUntil { server.heldBodies.strangers >= held }
                     }
                     for client in clients[6...] { #expect(try client.readResponse().status == 401) }
                     #expect(server.heldBodies == (90_000, 0))
@@ -121,7 +120,7 @@ extension TransportTests {
                 try await talk(port) { first in
                     try first.send(Self.head(large, key: "known"))
                     try first.send([UInt8](repeating: 0x61, count: large - 1))
-                    while server.heldBodies.known < large - 1 { usleep(5000) }
+                    try waitUntil { server.heldBodies.known >= large - 1 }
                     let second = try Client(port)
                     try second.send(Self.head(large, key: "known"))
                     _ = second.trySend([UInt8](repeating: 0x61, count: large))

@@ -129,12 +129,3 @@ extension TransportTests {
         }
     }
 }
-
-/// Waits until something holds, at most for the tests' patience.
-func eventually(_ holds: () -> Bool) async throws {
-    let deadline = ContinuousClock.now + .milliseconds(patience)
-    while !holds() {
-        guard ContinuousClock.now < deadline else { throw Ended() }
-        try await Task.sleep(for: .milliseconds(5))
-    }
-}

@@ -108,7 +108,7 @@ extension TransportTests {
             try await withWay { forwarding(to: other, $0, tokens) } _: { port in
                 try await talk(port) { client in
                     try client.send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-                    while tokens.count < 2 { usleep(1000) }
+                    try waitUntil { tokens.count >= 2 }
                 }
                 #expect(try await tokens.areGone())
             }
@@ -135,7 +135,7 @@ extension TransportTests {
             let go = Promise<Bool>()
             let slow = try Back { peer in
                 _ = try peer.readHead()
-                while go.present == nil { usleep(1000) }
+                try go.wait()
                 try peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             }
             try await withWay { forwarding(to: slow.port, $0, place: places.make()) } _: { port in
@@ -170,13 +170,13 @@ extension TransportTests {
             let back = try Back { peer in
                 _ = try peer.readHead()
                 started.fulfil(true)
-                while isRefused.present == nil { usleep(1000) }
+                try isRefused.wait()
                 _ = peer.trySend(Array("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".utf8))
             }
             try await withWay { forwarding(to: back.port, $0) } _: { port in
                 try await talk(port) { client in
                     try client.send(Self.upload)
-                    while started.present == nil { usleep(1000) }
+                    try started.wait()
                     try client.send(Self.torn)
                     #expect(try client.readResponse().status == 400)
                     isRefused.fulfil(true)

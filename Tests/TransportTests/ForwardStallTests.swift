@@ -23,6 +23,19 @@ extension TransportTests {
             return errno != EAGAIN
         }
 
+        /// Forwards, but not the requests of `idle`.
+        private static func answer(_ back: Int) -> @Sendable (HTTPRequest) -> HTTPReply {
+            { $0.path == "/idle" ? text("") : forwarding(to: back, $0) }
+        }
+
+        /// Returns when the server has cut a connection that began to idle now: those that idled before are past that
+        /// time.
+        private static func idle(_ port: Int) throws {
+            let client = try Client(port)
+            _ = try client.get("/idle")
+            #expect(try client.readToEnd().isEmpty)
+        }
+
         @Test func aClientThatTakesNothingOfItsAnswerIsCut() async throws {
             let isLeft = Promise<Bool>()
             let back = try Back { peer in
@@ -40,18 +53,20 @@ extension TransportTests {
 
         /// Who has taken all there was waits for more as long as he likes.
         @Test func aServerMayTakeItsTime() async throws {
+            let front = Promise<Int>()
             let back = try Back { peer in
                 _ = try peer.readHead()
-                usleep(3_000_000)
+                try Self.idle(try front.wait())
                 try peer.send("HTTP/1.1 200 OK\r\nContent-Length: 600001\r\n\r\n")
                 try peer.send([UInt8](repeating: 1, count: 600_000))
-                usleep(3_000_000)
+                try Self.idle(try front.wait())
                 try peer.send([2])
             }
             // The client has this long to take what there is.
             var configuration = local()
             configuration.idleTimeout = .seconds(2)
-            try await withWay(configuration) { forwarding(to: back.port, $0) } _: { port in
+            try await withWay(configuration, Self.answer(back.port)) { port in
+                front.fulfil(port)
                 let body = try await talk(port) { try $0.get("/x").body }
                 #expect(body.count == 600_001 && body.last == 2)
             }
@@ -74,7 +89,7 @@ extension TransportTests {
             let deaf = try Back { peer in
                 _ = try peer.readHead()
                 try peer.send(Echo.agreement)
-                while over.present == nil { usleep(1000) }
+                try over.wait()
             }
             try await withWay(Self.impatient) { forwarding(to: deaf.port, $0) } _: { port in
                 try await talk(port) { client in
@@ -88,12 +103,12 @@ extension TransportTests {
 
         @Test func aQuietTunnelStays() async throws {
             let back = try Back.echo()
-            try await withWay(Self.impatient) { forwarding(to: back.port, $0) } _: { port in
+            try await withWay(Self.impatient, Self.answer(back.port)) { port in
                 try await talk(port) { client in
                     try client.openEcho()
                     for _ in 0..<3 {
                         try client.hearEcho()
-                        usleep(700_000)
+                        try Self.idle(port)
                     }
                 }
             }

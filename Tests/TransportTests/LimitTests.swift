@@ -123,8 +123,7 @@ extension TransportTests {
                 try await talk(port) { client in
                     try client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                     _ = try client.readHead()
-                    for _ in 0..<patience where server.connectionCount > 0 { usleep(1000) }
-                    #expect(server.connectionCount == 0)
+                    try waitUntil { server.connectionCount == 0 }
                     #expect(try client.readToEnd().count < 16 << 20)
                 }
             }

@@ -257,7 +257,7 @@ extension TransportTests {
                 try await talk(port) { client in
                     try client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                     #expect(try client.readHead().status == 200)
-                    while most.present == nil { usleep(1000) }
+                    try most.wait()
                 }
                 #expect(try await most.get() >= 8 << 20)
                 #expect(try await closed.get())
@@ -330,7 +330,7 @@ extension TransportTests {
             } _: { port, _ in
                 try await talk(port) { client in
                     try client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    while started.present == nil { usleep(1000) }
+                    try started.wait()
                 }
                 #expect(try await cancelled.get())
             }

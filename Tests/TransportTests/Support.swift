@@ -299,19 +299,55 @@ func withDirectory<T>(_ body: (String) async throws -> T) async throws -> T {
 }
 
 /// A value that tests wait for, at most for their `patience`.
-final class Promise<T: Sendable>: Sendable {
+final class Promise<T: Sendable>: @unchecked Sendable {
     private let value = Mutex<T?>(nil)
+    // Invariant: initialised before anybody else sees it, and never moved; otherwise the kernel's to guard.
+    private let fulfilled = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
-    func fulfil(_ new: T) { value.withLock { $0 = new } }
+    init() { sem_init(fulfilled, 0, 0) }
+
+    deinit {
+        sem_destroy(fulfilled)
+        fulfilled.deallocate()
+    }
+
+    func fulfil(_ new: T) {
+        value.withLock { $0 = new }
+        sem_post(fulfilled)
+    }
 
     var present: T? { value.withLock { $0 } }
 
     func get() async throws -> T {
-        let deadline = ContinuousClock.now + .milliseconds(patience)
-        while ContinuousClock.now < deadline {
-            if let present { return present }
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        throw Ended()
+        try await eventually { present != nil }
+        return present!
     }
+
+    /// Blocks the thread: for what runs off the cooperative pool.
+    @discardableResult
+    func wait() throws -> T {
+        var deadline = timespec()
+        clock_gettime(CLOCK_REALTIME, &deadline)
+        deadline.tv_sec += patience / 1000
+        while sem_timedwait(fulfilled, &deadline) != 0 { guard errno == EINTR else { throw Ended() } }
+        // For the next one who waits.
+        sem_post(fulfilled)
+        return present!
+    }
+}
+
+/// Waits until something holds; throws when it does not for as long as `patience`.
+func eventually(_ holds: () -> Bool) async throws {
+    let deadline = ContinuousClock.now + .milliseconds(patience)
+    while !holds() {
+        guard ContinuousClock.now < deadline else { throw Ended() }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+/// The same, blocking the thread: for what runs off the cooperative pool.
+func waitUntil(_ holds: @escaping @Sendable () -> Bool) throws {
+    let held = Promise<Bool>()
+    Task { held.fulfil((try? await eventually(holds)) != nil) }
+    guard try held.wait() else { throw Ended() }
 }

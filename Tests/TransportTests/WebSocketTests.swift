@@ -311,7 +311,7 @@ extension TransportTests {
             } _: { port, _ in
                 try await talk(port) { client in
                     try client.send(Client.upgrade)
-                    while started.present == nil { usleep(1000) }
+                    try started.wait()
                 }
                 #expect(try await ended.get())
             }

@@ -95,18 +95,24 @@ import Testing
         }
     }
 
-    /// Frozen before its first instruction: a container whose start takes longer than noded's way back.
+    /// A container whose start takes longer than noded's way back: frozen by its cgroup before its first instruction.
+    private func frozen(
+        _ config: ContainerConfig, in sandbox: SandboxStatus, of node: TestNode
+    ) async throws -> (group: Cgroup, start: Task<ContainerStatus, any Error>) {
+        let group = try #require(node.tree).cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
+        try group.create()
+        try group.write("cgroup.freeze", "1")
+        let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
+        try await eventually("its process") { try !group.processes().isEmpty }
+        return (group, start)
+    }
+
     @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
     func aContainerThatIsBeingStartedIsFoundAndCanBeRemoved() async throws {
         try await withNode { node in
-            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("echo ran")
-            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
-            try group.create()
-            try group.write("cgroup.freeze", "1")
-            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
-            try await eventually("its process") { try !group.processes().isEmpty }
+            let (group, start) = try await frozen(config, in: sandbox, of: node)
 
             let second = try node.secondRuntime()
             let container = try #require(await second.recover().first?.containers.first)
@@ -128,14 +134,9 @@ import Testing
     @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
     func aStartThatFinishesMeanwhileIsNotGivenUp() async throws {
         try await withNode { node in
-            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done")
-            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
-            try group.create()
-            try group.write("cgroup.freeze", "1")
-            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
-            try await eventually("its process") { try !group.processes().isEmpty }
+            let (group, start) = try await frozen(config, in: sandbox, of: node)
             let second = try node.secondRuntime()
             guard case .created = await second.recover().first?.containers.first?.state else {
                 Issue.record("it is not being started")
@@ -160,19 +161,14 @@ import Testing
     @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
     func aStartThatIsGivenUpNeverRuns() async throws {
         try await withNode { node in
-            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("echo ran")
-            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
-            try group.create()
-            try group.write("cgroup.freeze", "1")
-            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
-            try await eventually("its process") { try !group.processes().isEmpty }
+            let (_, start) = try await frozen(config, in: sandbox, of: node)
             let second = try node.secondRuntime()
             _ = await second.recover()
             try await second.cancelStart(sandbox: sandbox.uid, id: config.id)
             // Killed, as far as it got: whoever asks once more hears nothing else.
-            try? await second.cancelStart(sandbox: sandbox.uid, id: config.id)
+            _ = try? await second.cancelStart(sandbox: sandbox.uid, id: config.id)
             try await second.removeContainer(sandbox: sandbox.uid, id: config.id)
             #expect(await second.status(sandbox.uid)?.containers.isEmpty == true)
             #expect(try Files.readText(config.logPath!).isEmpty, "it ran all the same")
@@ -187,14 +183,9 @@ import Testing
     @Test(.timeLimit(.minutes(5)), .enabled(if: TestNode.hasCgroups, TestNode.noCgroups))
     func aFailedStartIsToldToWhoFoundIt() async throws {
         try await withNode { node in
-            let tree = try #require(node.tree)
             let sandbox = try await node.sandbox()
             let config = node.config("") { $0.arguments = ["/no/such/program"] }
-            let group = tree.cgroup("\(node.cgroup)/pod\(sandbox.uid)/\(config.id)")
-            try group.create()
-            try group.write("cgroup.freeze", "1")
-            let start = Task { try await node.runtime.startContainer(sandbox: sandbox.uid, config) }
-            try await eventually("its process") { try !group.processes().isEmpty }
+            let (group, start) = try await frozen(config, in: sandbox, of: node)
             let second = try node.secondRuntime()
             _ = await second.recover()
             try group.write("cgroup.freeze", "0")

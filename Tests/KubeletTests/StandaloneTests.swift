@@ -145,18 +145,24 @@ import Testing
         }
     }
 
+    /// Leaves the pod a as noded does that goes away in the middle of its start.
+    /// - Returns: the id of its container.
+    private func halfStarted(on node: StandaloneNode) async throws -> String {
+        try node.write("a")
+        try await node.run { kubelet in try await until { await Self.ready(kubelet) == "True" } }
+        return try node.runtime.state.withLock { state in
+            let uid = try #require(state.sandboxes.keys.first)
+            state.sandboxes[uid]?.containers[0].state = .created(at: .now())
+            return try #require(state.sandboxes[uid]?.containers[0].id)
+        }
+    }
+
     /// noded went away in the middle of a start, and finds a container whose first instruction has not run.
     @Test func aContainerThatWasBeingStartedIsReplacedAndNotDoubled() async throws {
         try await withFolder { (folder: String) async throws in
             let node = try StandaloneNode(folder)
             let runtime = node.runtime
-            try node.write("a")
-            try await node.run { kubelet in try await until { await Self.ready(kubelet) == "True" } }
-            let half = try runtime.state.withLock { state in
-                let uid = try #require(state.sandboxes.keys.first)
-                state.sandboxes[uid]?.containers[0].state = .created(at: .now())
-                return try #require(state.sandboxes[uid]?.containers[0].id)
-            }
+            let half = try await halfStarted(on: node)
             try await node.run { kubelet in
                 try await until { await Self.ready(kubelet) == "True" }
                 #expect(runtime.calls == ["sandbox", "start app 0", "start app 0"])
@@ -171,15 +177,9 @@ import Testing
         try await withFolder { (folder: String) async throws in
             let node = try StandaloneNode(folder)
             let runtime = node.runtime
-            try node.write("a")
-            try await node.run { kubelet in try await until { await Self.ready(kubelet) == "True" } }
+            let half = try await halfStarted(on: node)
             let calls = runtime.calls
-            let half = try runtime.state.withLock { state in
-                let uid = try #require(state.sandboxes.keys.first)
-                state.startsFinish = true
-                state.sandboxes[uid]?.containers[0].state = .created(at: .now())
-                return try #require(state.sandboxes[uid]?.containers[0].id)
-            }
+            runtime.state.withLock { $0.startsFinish = true }
             try await node.run { kubelet in
                 try await until { await Self.ready(kubelet) == "True" }
                 #expect(runtime.calls == calls)

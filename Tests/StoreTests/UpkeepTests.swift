@@ -68,7 +68,8 @@ import Testing
         let store = sqliteStore(folder.file)
         _ = try await store.open { _ in }
         for number in 0..<400 {
-            try await store.commit(Write(key: key("\(number % 7)"), precondition: .none, value: value("x", size: 100_000)))
+            _ = try await store.commit(
+                Write(key: key("\(number % 7)"), precondition: .none, value: value("x", size: 100_000)))
         }
         #expect(try Files.attributes(folder.file + "-wal").size < 20 << 20)
         try await store.close()

@@ -122,15 +122,48 @@ import Testing
 
     @Test func tooManyAtOnce() {
         let places = InFlight(writeLimit: 2, readLimit: 1)
-        #expect(places.enter(isWrite: true) && places.enter(isWrite: true))
-        #expect(!places.enter(isWrite: true))
-        #expect(places.enter(isWrite: true, exempt: true))
-        #expect(places.enter(isWrite: false) && !places.enter(isWrite: false))
-        for _ in 0..<2 { places.leave(isWrite: true) }
+        #expect(places.enter(.write) != nil && places.enter(.write) != nil)
+        #expect(places.enter(.write) == nil)
+        #expect(places.enter(.write, exempt: true) != nil)
+        #expect(places.enter(.read) != nil && places.enter(.read) == nil)
+        for _ in 0..<2 { places.leave(.write) }
         #expect(places.now == (1, 1))
-        #expect(places.enter(isWrite: true))
+        #expect(places.enter(.write) != nil)
         let refused = Responses.failure(.tooManyRequests("too many requests, please try again later"))
         #expect(refused.status == 429 && refused.headers["Retry-After"] == "1")
+    }
+
+    @Test func metricsNameRequests() async throws {
+        let api = try await TestServer()
+        let nobody = Peer(address: "192.0.2.9")
+        let apply = ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "a"]] as JSON
+        _ = await api.send(
+            "PATCH", url + "/a?fieldManager=me", apply, headers: ["Content-Type": "application/apply-patch+yaml"])
+        _ = await api.send("GET", url)
+        _ = await api.send("GET", "/api/v1/configmaps")
+        _ = await api.send("GET", "/api/v1/namespaces/default/status")
+        _ = await api.send("GET", url + "/a/made-up")
+        _ = await api.send("HEAD", url + "/a")
+        _ = await api.send("BREW", url + "/a")
+        _ = await api.send("GET", "/version")
+        // Refused before anybody asked what it means: a POST, and a GET that is no list yet.
+        _ = await api.send("POST", url, apply, peer: nobody)
+        _ = await api.send("GET", url, peer: nobody)
+        let page = await api.send("GET", "/metrics")
+        for labels in [
+            #"code="201",group="",resource="configmaps",scope="resource",subresource="",verb="APPLY",version="v1""#,
+            #"code="200",group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1""#,
+            #"code="200",group="",resource="configmaps",scope="cluster",subresource="",verb="LIST",version="v1""#,
+            #"code="200",group="",resource="namespaces",scope="resource",subresource="status",verb="GET",version="v1""#,
+            #"code="404",group="",resource="configmaps",scope="resource",subresource="",verb="GET",version="v1""#,
+            #"code="200",group="",resource="configmaps",scope="resource",subresource="",verb="HEAD",version="v1""#,
+            #"code="405",group="",resource="configmaps",scope="resource",subresource="",verb="other",version="v1""#,
+            #"code="200",group="",resource="",scope="",subresource="",verb="GET",version="""#,
+            #"code="403",group="",resource="configmaps",scope="namespace",subresource="",verb="POST",version="v1""#,
+            #"code="403",group="",resource="configmaps",scope="namespace",subresource="",verb="GET",version="v1""#,
+        ] {
+            #expect(page.text.contains("apiserver_request_total{\(labels)} 1\n"), "\(labels)")
+        }
     }
 
     @Test func metricsCountRequests() async throws {

@@ -11,18 +11,14 @@ struct Access: Sendable {
 
     /// The user to work as.
     /// - Throws: 401, 403.
-    func enter(
-        _ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?, _ query: Query
-    ) throws(APIStatus) -> UserInfo {
+    func enter(_ request: HTTPRequest, _ info: RequestInfo) throws(APIStatus) -> UserInfo {
         var user = try authentication.user(request, core)
         user = try Impersonation.apply(request, user, core)
         if user.isMaster { return user }
-        var asked = AccessRequest(request, target, verb, query)
+        var asked = AccessRequest(request, info)
         try core.authorization.check(user, asked, core)
         // A WebSocket opens with GET; who may only read must not get a shell by it.
-        if case .resource(let path) = target, verb == .get,
-            ["exec", "attach", "portforward"].contains(path.subresource)
-        {
+        if info.verb == .get, ["exec", "attach", "portforward"].contains(info.path?.subresource) {
             asked.verb = "create"
             try core.authorization.check(user, asked, core)
         }

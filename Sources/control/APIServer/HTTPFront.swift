@@ -44,55 +44,49 @@ struct HTTPFront: Sendable {
     }
 
     func handle(_ request: HTTPRequest) -> HTTPReply {
+        let info = RequestInfo.read(request, core.registry)
         do throws(APIStatus) {
-            let target = RequestInfo.target(request.path)
-            let query = Query(request.query)
-            var verb: Verb?
-            if case .resource(let path) = target {
-                verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
-            }
-            let user = try access.enter(request, target, verb, query)
+            let user = try access.enter(request, info)
             // Nobody may be kept from looking after a server that is too busy.
-            let exempt = user.groups.contains("system:masters") || verb == .watch
-            guard inFlight.enter(isWrite: RequestMeter.isWrite(request.method), exempt: exempt) else {
+            let exempt = user.isMaster || info.verb == .watch
+            guard let place = inFlight.enter(HTTPFront.place(request.method), exempt: exempt) else {
                 throw .tooManyRequests("too many requests, please try again later")
             }
-            let meter = self.meter(request, target, verb, holdsPlace: true)
-            do throws(APIStatus) {
-                switch target {
-                case .other(let path): return meter.finish(try other(path, request, query))
-                case .resource(let path):
-                    let reply = try resource(path, verb, request, query, user)
-                    return meter.finish(reply.warning(deprecation(path)))
-                }
-            } catch {
-                let reply = HTTPReply.response(Responses.failure(error))
-                guard case .resource(let path) = target else { return meter.finish(reply) }
-                return meter.finish(reply.warning(deprecation(path)))
-            }
+            let meter = self.meter(request, info, info.verb, place)
+            var reply = answer(request, info, user)
+            if let deprecation = info.declaration?.custom?.deprecation { reply = reply.warning(deprecation) }
+            return meter.finish(reply)
         } catch {
             // Refused before it held a place.
-            return meter(request, RequestInfo.target(request.path), nil, holdsPlace: false)
-                .finish(.response(Responses.failure(error)))
+            return meter(request, info, nil, nil).finish(.response(Responses.failure(error)))
         }
     }
 
     func meter(
-        _ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?, holdsPlace: Bool
+        _ request: HTTPRequest, _ info: RequestInfo, _ verb: Verb?, _ place: InFlight.Place?
     ) -> RequestMeter {
-        var isServed = false
-        if case .resource(let path) = target {
-            isServed = core.registry.find(group: path.group, version: path.version, resource: path.resource) != nil
+        RequestMeter(metrics, inFlight, info.labels(request, verb), place)
+    }
+
+    private static func place(_ method: String) -> InFlight.Place {
+        switch method {
+        case "POST", "PUT", "PATCH", "DELETE": .write
+        default: .read
         }
-        return RequestMeter(metrics, inFlight, request, target, verb, isServed: isServed, holdsPlace: holdsPlace)
     }
 
-    /// What every answer for a deprecated version of a custom resource says.
-    private func deprecation(_ path: ResourcePath) -> String? {
-        core.registry.find(group: path.group, version: path.version, resource: path.resource)?.custom?.deprecation
+    private func answer(_ request: HTTPRequest, _ info: RequestInfo, _ user: UserInfo) -> HTTPReply {
+        do throws(APIStatus) {
+            guard let path = info.path else { return try other(request, info.query) }
+            guard let declaration = info.declaration else { return .response(Responses.noSuchPath) }
+            return try resource(path, declaration, request, info, user)
+        } catch {
+            return .response(Responses.failure(error))
+        }
     }
 
-    private func other(_ path: String, _ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
+    private func other(_ request: HTTPRequest, _ query: Query) throws(APIStatus) -> HTTPReply {
+        let path = request.path
         if let reply = health.reply(path, query) { return .response(reply) }
         if let reply = issuer.reply(path, request) { return .response(reply) }
         if path == "/metrics" { return .response(MetricsPage.response(core, metrics, inFlight)) }
@@ -101,12 +95,9 @@ struct HTTPFront: Sendable {
     }
 
     private func resource(
-        _ path: ResourcePath, _ verb: Verb?, _ request: HTTPRequest, _ query: Query, _ user: UserInfo
+        _ path: ResourcePath, _ declaration: ResourceDeclaration, _ request: HTTPRequest, _ info: RequestInfo,
+        _ user: UserInfo
     ) throws(APIStatus) -> HTTPReply {
-        guard
-            let declaration = core.registry.find(
-                group: path.group, version: path.version, resource: path.resource)
-        else { return .response(Responses.noSuchPath) }
         guard core.isReady else { throw .unavailable("the server is currently unable to handle the request") }
         // A namespaced object has no path outside a namespace.
         if declaration.isNamespaced ? path.namespace == nil && path.name != nil : path.namespace != nil {
@@ -116,24 +107,27 @@ struct HTTPFront: Sendable {
         if path.subresource == "proxy", declaration.subresource("proxy") != nil {
             return try proxy(path, request, user)
         }
-        guard let verb else { throw Responses.methodNotAllowed }
+        guard let verb = info.verb else { throw Responses.methodNotAllowed }
         // Across namespaces one can only look: a DELETE here would empty all of them.
         if declaration.isNamespaced, path.namespace == nil, verb != .list, verb != .watch {
             if declaration.custom != nil { return .response(Responses.noSuchPath) }
             throw Responses.methodNotAllowed
         }
         if let refusal = declaration.custom?.refusal { throw .internalError(refusal) }
-        let streams = ["log", "exec", "attach", "portforward"].contains(path.subresource)
+        let streams = path.subresource.map { ["log", "exec", "attach", "portforward"].contains($0) } ?? false
         // Reviews and bindings have no metadata to show in another form.
         let hasForms = declaration.isStored || declaration.id == .componentStatuses
         var negotiated = streams ? Negotiated() : try Negotiation.negotiate(request.headers, allowTable: hasForms)
-        negotiated.pretty = query.wantsPretty
+        negotiated.pretty = info.query.wantsPretty
         let call = Call(
-            request: request, path: path, declaration: declaration, query: query, user: user, negotiated: negotiated)
+            request: request, path: path, declaration: declaration, query: info.query, user: user,
+            negotiated: negotiated)
         if path.subresource != nil { return try subresource(verb, call) }
         guard declaration.verbs.contains(verb.rawValue) else { throw Responses.methodNotAllowed }
-        if declaration.id == .componentStatuses { return try componentStatus(call, verb) }
-        if !declaration.isStored, declaration.id != .bindings { return try review(call) }
+        if !declaration.isStored {
+            if declaration.id == .componentStatuses { return try componentStatus(call, verb) }
+            if declaration.id != .bindings { return try review(call) }
+        }
         switch verb {
         case .get: return try get(call)
         case .list: return try list(call)

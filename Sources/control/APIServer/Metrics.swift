@@ -1,20 +1,9 @@
 // What /metrics counts: requests and their durations, requests under way, open watches. Names, labels and buckets are
 // those of kube-apiserver, so that dashboards made for it work.
 //
-// A request costs one lock and one look-up. Only resources that are served become labels,
-// so that no client can make the table grow.
+// A request costs one lock and one look-up.
 
 internal import Synchronization
-
-/// The labels of a request.
-struct RequestLabels: Hashable, Sendable {
-    var verb: String
-    var group = ""
-    var version = ""
-    var resource = ""
-    var subresource = ""
-    var scope = ""
-}
 
 final class Metrics: Sendable {
     /// Upper bounds in seconds; the last bucket has none.
@@ -50,7 +39,7 @@ final class Metrics: Sendable {
     /// An answer was given after so many seconds; nil for endless ones, whose length says nothing.
     func count(_ labels: RequestLabels, code: Int, seconds: Double?) {
         let bucket = seconds.map { seconds in Metrics.buckets.firstIndex { seconds <= $0 } ?? Metrics.buckets.count }
-        // One look-up: hashing six words is most of what this costs.
+        // One look-up: hashing the labels is most of what this costs.
         state.withLock { $0.requests[labels, default: Series()].add(code: code, bucket: bucket, seconds: seconds ?? 0) }
     }
 
@@ -58,15 +47,11 @@ final class Metrics: Sendable {
     func closed(_ labels: RequestLabels) { state.withLock { $0.open[labels, default: 0] -= 1 } }
 
     var requests: [(RequestLabels, Series)] {
-        state.withLock { Array($0.requests) }.sorted { Metrics.order($0.key, $1.key) }.map { ($0.key, $0.value) }
+        state.withLock { Array($0.requests) }.sorted { RequestLabels.order($0.key, $1.key) }.map { ($0.key, $0.value) }
     }
 
     var open: [(RequestLabels, Int)] {
-        state.withLock { Array($0.open) }.sorted { Metrics.order($0.key, $1.key) }.map { ($0.key, $0.value) }
-    }
-
-    private static func order(_ a: RequestLabels, _ b: RequestLabels) -> Bool {
-        (a.group, a.resource, a.subresource, a.verb) < (b.group, b.resource, b.subresource, b.verb)
+        state.withLock { Array($0.open) }.sorted { RequestLabels.order($0.key, $1.key) }.map { ($0.key, $0.value) }
     }
 }
 
@@ -82,19 +67,25 @@ final class InFlight: Sendable {
         self.readLimit = readLimit
     }
 
-    /// Takes a place; false when there is none.
-    func enter(isWrite: Bool, exempt: Bool = false) -> Bool {
+    enum Place { case write, read }
+
+    /// Takes a place, to be given back with `leave`; nil when there is none.
+    func enter(_ place: Place, exempt: Bool = false) -> Place? {
         let (now, limit) =
-            isWrite
-            ? (writes.add(1, ordering: .relaxed).newValue, writeLimit)
-            : (reads.add(1, ordering: .relaxed).newValue, readLimit)
-        if exempt || now <= limit { return true }
-        leave(isWrite: isWrite)
-        return false
+            switch place {
+            case .write: (writes.add(1, ordering: .relaxed).newValue, writeLimit)
+            case .read: (reads.add(1, ordering: .relaxed).newValue, readLimit)
+            }
+        if exempt || now <= limit { return place }
+        leave(place)
+        return nil
     }
 
-    func leave(isWrite: Bool) {
-        if isWrite { writes.subtract(1, ordering: .relaxed) } else { reads.subtract(1, ordering: .relaxed) }
+    func leave(_ place: Place) {
+        switch place {
+        case .write: writes.subtract(1, ordering: .relaxed)
+        case .read: reads.subtract(1, ordering: .relaxed)
+        }
     }
 
     var now: (writes: Int, reads: Int) { (writes.load(ordering: .relaxed), reads.load(ordering: .relaxed)) }

@@ -34,25 +34,18 @@ struct MetricsPage {
         text += " \(value)\n"
     }
 
-    private static func pairs(_ labels: RequestLabels) -> [(String, String)] {
-        [
-            ("group", labels.group), ("resource", labels.resource), ("scope", labels.scope),
-            ("subresource", labels.subresource), ("verb", labels.verb), ("version", labels.version),
-        ]
-    }
-
     private mutating func requests(_ metrics: Metrics) {
         let all = metrics.requests
         family("apiserver_request_total", "counter", "Requests by verb, resource and HTTP status.")
         for (labels, series) in all {
             for (code, count) in series.codes.sorted(by: { $0.key < $1.key }) {
-                line("apiserver_request_total", [("code", String(code))] + MetricsPage.pairs(labels), String(count))
+                line("apiserver_request_total", [("code", String(code))] + labels.pairs, String(count))
             }
         }
         let name = "apiserver_request_duration_seconds"
         family(name, "histogram", "Seconds from a request to its answer; endless answers are not in it.")
         for (labels, series) in all where series.count > 0 {
-            let pairs = MetricsPage.pairs(labels)
+            let pairs = labels.pairs
             var sum: UInt64 = 0
             for (index, count) in series.counts.enumerated() {
                 sum += count
@@ -71,7 +64,7 @@ struct MetricsPage {
         line("apiserver_current_inflight_requests", [("request_kind", "readOnly")], String(now.reads))
         family("apiserver_longrunning_requests", "gauge", "Open watches, followed logs and upgraded connections.")
         for (labels, count) in metrics.open {
-            line("apiserver_longrunning_requests", MetricsPage.pairs(labels), String(count))
+            line("apiserver_longrunning_requests", labels.pairs, String(count))
         }
     }
 

@@ -20,7 +20,7 @@ struct Query: Sendable {
     }
 
     /// Asked for with `pretty`; anything but a form of "true" is no.
-    var wantsPretty: Bool { ["1", "t", "T", "true", "True", "TRUE"].contains(self["pretty"]) }
+    var wantsPretty: Bool { self["pretty"].map { ["1", "t", "T", "true", "True", "TRUE"].contains($0) } ?? false }
 
     func integer(_ name: String) throws(APIStatus) -> Int64? {
         guard let text = self[name], !text.isEmpty else { return nil }

@@ -1,4 +1,5 @@
-// What a request asks for, read off its method, path and query: resource requests and the rest.
+// What a request asks for, read off its method, path and query: resource requests and the rest. Read once; whoever
+// answers, authorizes or counts the request is handed the result.
 //
 // Pure. The path grammar is Kubernetes' ("API concepts", resource URIs):
 //
@@ -9,6 +10,9 @@
 //
 // `namespaces` itself is the exception: /namespaces/NAME is an object, /namespaces/NAME/status and /finalize its
 // subresources. Anything that does not fit is a non-resource path, answered by discovery, health or with 404.
+
+internal import HTTP
+internal import Objects
 
 /// A path below /api/VERSION or /apis/GROUP/VERSION, with at least a resource in it.
 struct ResourcePath: Hashable, Sendable {
@@ -25,43 +29,57 @@ struct ResourcePath: Hashable, Sendable {
     var isWatch = false
 }
 
-enum RequestTarget: Hashable, Sendable {
-    case resource(ResourcePath)
-    case other(String)
-}
-
 /// The verbs of authorization and of discovery.
 enum Verb: String, Sendable {
     case get, list, watch, create, update, patch, delete, deletecollection
 }
 
-enum RequestInfo {
-    static func target(_ path: String) -> RequestTarget {
+struct RequestInfo: Sendable {
+    /// nil for what is no path of a resource.
+    let path: ResourcePath?
+    /// The resource of the path; nil when there is none by that name.
+    let declaration: ResourceDeclaration?
+    /// nil for what is no resource, and for methods the API does not know.
+    let verb: Verb?
+    let query: Query
+
+    static func read(_ request: HTTPRequest, _ registry: Registry) -> RequestInfo {
+        let query = Query(request.query)
+        guard let path = RequestInfo.path(request.path) else {
+            return RequestInfo(path: nil, declaration: nil, verb: nil, query: query)
+        }
+        let declaration = registry.find(group: path.group, version: path.version, resource: path.resource)
+        let verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
+        return RequestInfo(path: path, declaration: declaration, verb: verb, query: query)
+    }
+
+    static func path(_ path: String) -> ResourcePath? {
         let parts = segments(path)
-        var rest: ArraySlice<String>
-        var found: ResourcePath
+        let group: String
+        // The next segment to look at.
+        var next: Int
         if parts.count >= 3, parts[0] == "api" {
-            found = ResourcePath(group: "", version: parts[1], resource: "")
-            rest = parts[2...]
+            group = ""
+            next = 2
         } else if parts.count >= 4, parts[0] == "apis" {
-            found = ResourcePath(group: parts[1], version: parts[2], resource: "")
-            rest = parts[3...]
+            group = parts[1]
+            next = 3
         } else {
-            return .other(path)
+            return nil
         }
-        if rest.first == "watch", rest.count >= 2 {
-            found.isWatch = true
-            rest.removeFirst()
+        let version = parts[next - 1]
+        let isWatch = parts[next] == "watch" && next + 1 < parts.count
+        if isWatch { next += 1 }
+        var namespace: String?
+        if parts[next] == "namespaces", next + 2 < parts.count, !["status", "finalize"].contains(parts[next + 2]) {
+            namespace = parts[next + 1]
+            next += 2
         }
-        if rest.first == "namespaces", rest.count >= 3, !["status", "finalize"].contains(rest[rest.startIndex + 2]) {
-            found.namespace = rest[rest.startIndex + 1]
-            rest = rest.dropFirst(2)
-        }
-        found.resource = rest.removeFirst()
-        found.name = rest.popFirst()
-        found.subresource = rest.popFirst()
-        found.rest = Array(rest)
-        return .resource(found)
+        return ResourcePath(
+            group: group, version: version, namespace: namespace, resource: parts[next],
+            name: next + 1 < parts.count ? parts[next + 1] : nil,
+            subresource: next + 2 < parts.count ? parts[next + 2] : nil, rest: Array(parts.dropFirst(next + 3)),
+            isWatch: isWatch)
     }
 
     /// What lies between the slashes, decoded, empty segments left out. Bytes, not characters: a combining mark after a

@@ -4,57 +4,20 @@
 // store's fsync, or, for a watch, when it ends.
 
 internal import HTTP
-internal import Objects
 
-final class RequestMeter: Sendable {
+struct RequestMeter: Sendable {
     private let metrics: Metrics
     private let inFlight: InFlight
     private let start = ContinuousClock.now
     private let labels: RequestLabels
-    private let isWrite: Bool
-    private let holdsPlace: Bool
+    private let place: InFlight.Place?
 
-    /// - Parameter isServed: the resource of the target exists; what does not is not counted by name.
-    init(
-        _ metrics: Metrics, _ inFlight: InFlight, _ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?,
-        isServed: Bool, holdsPlace: Bool
-    ) {
+    /// - Parameter place: what the request holds until it is answered; nil when it was refused one.
+    init(_ metrics: Metrics, _ inFlight: InFlight, _ labels: RequestLabels, _ place: InFlight.Place?) {
         self.metrics = metrics
         self.inFlight = inFlight
-        self.holdsPlace = holdsPlace
-        isWrite = RequestMeter.isWrite(request.method)
-        var labels = RequestLabels(verb: RequestMeter.known.contains(request.method) ? request.method : "other")
-        if case .resource(let path) = target, isServed {
-            labels.group = path.group
-            labels.version = path.version
-            labels.resource = path.resource
-            if let subresource = path.subresource, RequestMeter.subresources.contains(subresource) {
-                labels.subresource = subresource
-            }
-            labels.scope =
-                path.name != nil || verb == .create ? "resource" : path.namespace != nil ? "namespace" : "cluster"
-            switch verb {
-            case .list?: labels.verb = "LIST"
-            case .watch?: labels.verb = "WATCH"
-            case .patch? where request.headers["Content-Type"]?.hasPrefix("application/apply-patch") == true:
-                labels.verb = "APPLY"
-            default: break
-            }
-        }
         self.labels = labels
-    }
-
-    private static let known: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    private static let subresources: Set<String> = [
-        "status", "scale", "eviction", "binding", "token", "ephemeralcontainers", "resize", "finalize", "approval",
-        "proxy", "log", "exec", "attach", "portforward",
-    ]
-
-    static func isWrite(_ method: String) -> Bool {
-        switch method {
-        case "POST", "PUT", "PATCH", "DELETE": true
-        default: false
-        }
+        self.place = place
     }
 
     func finish(_ reply: HTTPReply) -> HTTPReply {
@@ -65,7 +28,7 @@ final class RequestMeter: Sendable {
             metrics.count(labels, code: response.status, seconds: elapsed / .seconds(1))
             return reply
         case .deferred(let work):
-            return .deferred { [self] in finish(await work()) }
+            return .deferred { finish(await work()) }
         case .stream(let status, let headers, let start):
             leave()
             metrics.count(labels, code: status, seconds: nil)
@@ -98,5 +61,5 @@ final class RequestMeter: Sendable {
         }
     }
 
-    private func leave() { if holdsPlace { inFlight.leave(isWrite: isWrite) } }
+    private func leave() { if let place { inFlight.leave(place) } }
 }

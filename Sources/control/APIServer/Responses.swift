@@ -18,11 +18,15 @@ enum Responses {
     /// For paths that name no resource.
     static var noSuchPath: HTTPResponse { text(404, "404 page not found\n") }
 
+    private static let jsonHeaders = headers(contentType: "application/json")
+    private static let yamlHeaders = headers(contentType: "application/yaml")
+
+    private static func headers(contentType: String) -> HTTPHeaders {
+        ["Content-Type": contentType, "Cache-Control": "no-cache, private"]
+    }
+
     static func headers(_ negotiated: Negotiated, _ warnings: [String] = []) -> HTTPHeaders {
-        var headers: HTTPHeaders = [
-            "Content-Type": negotiated.yaml ? "application/yaml" : "application/json",
-            "Cache-Control": "no-cache, private",
-        ]
+        var headers = negotiated.yaml ? yamlHeaders : jsonHeaders
         for warning in warnings { headers.add("Warning", Responses.warning(warning)) }
         return headers
     }
@@ -72,9 +76,8 @@ enum Responses {
 }
 
 extension HTTPReply {
-    /// The same with a Warning; nil adds none.
-    func warning(_ text: String?) -> HTTPReply {
-        guard let text else { return self }
+    /// The same with a Warning.
+    func warning(_ text: String) -> HTTPReply {
         switch self {
         case .response(var response):
             response.headers.add("Warning", Responses.warning(text))

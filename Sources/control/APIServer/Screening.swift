@@ -6,19 +6,14 @@ internal import Objects
 
 extension HTTPFront {
     func screen(_ request: HTTPRequest) -> BodyScreening {
-        let target = RequestInfo.target(request.path)
-        let query = Query(request.query)
-        var verb: Verb?
-        if case .resource(let path) = target {
-            verb = RequestInfo.verb(method: request.method, path: path, watch: query.flag("watch"))
-        }
+        let info = RequestInfo.read(request, core.registry)
         do throws(APIStatus) {
-            let user = try access.enter(request, target, verb, query)
+            let user = try access.enter(request, info)
             if user.isMaster { return .exempt }
             return user.groups.contains(UserInfo.unauthenticated) ? .stranger : .known
         } catch {
             let response = Responses.failure(error)
-            _ = meter(request, target, nil, holdsPlace: false).finish(.response(response))
+            _ = meter(request, info, nil, nil).finish(.response(response))
             return .refused(response)
         }
     }

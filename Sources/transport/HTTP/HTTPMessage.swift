@@ -29,6 +29,9 @@ public struct ClientCertificate: Sendable, Hashable {
         self.organizations = organizations
         self.fingerprint = fingerprint
     }
+
+    /// By the fingerprint alone, in which any two that are known differ.
+    public func hash(into hasher: inout Hasher) { hasher.combine(fingerprint) }
 }
 
 /// One request, its body complete (Transport bounds the body and answers 413 itself) unless the handler `forwards` its

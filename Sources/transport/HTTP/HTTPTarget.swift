@@ -4,6 +4,7 @@
 public enum HTTPTarget {
     /// The path as it was sent and the query decoded, in order. An absolute-form target loses its authority.
     public static func parse(_ target: String) -> (path: String, query: [(String, String)]) {
+        if isPath(target) { return (target, []) }
         // Bytes, not characters: a combining mark after a "?" would hide it.
         var rest = Substring(target).utf8
         if rest.first != UInt8(ascii: "/"), let scheme = end(of: "://", in: rest) {
@@ -19,6 +20,13 @@ public enum HTTPTarget {
             return (decode(Substring(parts[0])), parts.count > 1 ? decode(Substring(parts[1])) : "")
         }
         return (path, query)
+    }
+
+    /// A path and nothing else, as most are: a look at each byte, and nothing is taken apart.
+    private static func isPath(_ target: String) -> Bool {
+        let bytes = target.utf8Span.span
+        guard !bytes.isEmpty, bytes[0] == UInt8(ascii: "/") else { return false }
+        return bytes.indices.allSatisfy { bytes[$0] != UInt8(ascii: "?") && bytes[$0] != UInt8(ascii: "#") }
     }
 
     private static func end(of text: String, in bytes: Substring.UTF8View) -> String.Index? {

@@ -44,6 +44,7 @@ struct ServiceAccountTokenAuthenticator: TokenAuthenticator {
 struct Authentication: Sendable {
     /// Order matters: the first that knows a token decides.
     private let tokenAuthenticators: [any TokenAuthenticator]
+    private let certificates = CertificateUsers()
 
     init(staticTokens: [StaticToken]) {
         tokenAuthenticators = [
@@ -55,11 +56,7 @@ struct Authentication: Sendable {
 
     func user(_ request: HTTPRequest, _ core: APICore) throws(APIStatus) -> UserInfo {
         if let certificate = request.peer.certificate, !certificate.commonName.isEmpty {
-            var user = UserInfo(name: certificate.commonName, groups: certificate.organizations)
-            if !certificate.fingerprint.isEmpty {
-                user.extra[UserInfo.credential] = ["X509SHA256=\(certificate.fingerprint)"]
-            }
-            return Authentication.admitted(user)
+            return certificates.user(certificate)
         }
         guard let token = Authentication.bearer(request) else { return .anonymous }
         let identity: TokenIdentity?

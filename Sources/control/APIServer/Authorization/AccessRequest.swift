@@ -44,21 +44,21 @@ struct AccessRequest: Hashable, Sendable {
         self.path = path
     }
 
-    init(_ request: HTTPRequest, _ target: RequestTarget, _ verb: Verb?, _ query: Query) {
-        switch target {
-        case .other(let path): self.init(request.method.lowercased(), path: path)
-        case .resource(let path):
-            let id = ResourceID(group: path.group, version: path.version, resource: path.resource)
-            self.init(
-                verb?.rawValue ?? request.method.lowercased(), id, subresource: path.subresource ?? "",
-                namespace: path.namespace ?? "", name: path.name ?? "")
-            if id.group.isEmpty, id.resource == "namespaces", namespace.isEmpty { namespace = name }
-            if ["list", "watch", "deletecollection"].contains(self.verb),
-                let selector = query["fieldSelector"], !selector.isEmpty
-            {
-                fields = AccessRequest.pinned(selector)
-                name = fields["metadata.name"] ?? ""
-            }
+    init(_ request: HTTPRequest, _ info: RequestInfo) {
+        guard let path = info.path else {
+            self.init(request.method.lowercased(), path: request.path)
+            return
+        }
+        let id = ResourceID(group: path.group, version: path.version, resource: path.resource)
+        self.init(
+            info.verb?.rawValue ?? request.method.lowercased(), id, subresource: path.subresource ?? "",
+            namespace: path.namespace ?? "", name: path.name ?? "")
+        if id.group.isEmpty, id.resource == "namespaces", namespace.isEmpty { namespace = name }
+        if ["list", "watch", "deletecollection"].contains(verb),
+            let selector = info.query["fieldSelector"], !selector.isEmpty
+        {
+            fields = AccessRequest.pinned(selector)
+            name = fields["metadata.name"] ?? ""
         }
     }
 

@@ -18,7 +18,7 @@ extension HTTPFront {
     static func forwards(_ path: String) -> Bool {
         // On the way of every request with a body: a look before anything is taken apart.
         guard path.utf8.starts(with: "/api/v1/namespaces/".utf8), path.contains("/proxy"),
-            case .resource(let target) = RequestInfo.target(path)
+            let target = RequestInfo.path(path)
         else { return false }
         return target.subresource == "proxy" && (target.resource == "pods" || target.resource == "services")
     }

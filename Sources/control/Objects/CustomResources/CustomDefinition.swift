@@ -114,38 +114,3 @@ private struct VersionRank {
         }
     }
 }
-
-extension ResourceDeclaration {
-    /// A version of a custom resource.
-    init(_ custom: CustomResource, _ definition: CustomDefinition, _ version: JSON) {
-        let json = definition.json
-        let names = json.at("status", "acceptedNames", "plural") == nil
-            ? json.at("spec", "names") : json.at("status", "acceptedNames")
-        id = ResourceID(group: custom.gvk.group, version: custom.gvk.version, resource: definition.plural)
-        kind = custom.gvk.kind
-        singular = names?["singular"]?.string ?? kind.lowercased()
-        customListKind = names?["listKind"]?.string
-        isNamespaced = definition.isNamespaced
-        verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
-        shortNames = names?["shortNames"]?.strings ?? []
-        categories = names?["categories"]?.strings ?? []
-        schema = Schema(catalog: custom.catalog, index: 0)
-        var subresources: [Subresource] = []
-        let verbs = ["get", "patch", "update"]
-        if version.at("subresources", "status") != nil {
-            subresources.append(Subresource(name: "status", verbs: verbs, kind: custom.gvk))
-        }
-        if custom.scale != nil {
-            let scale = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
-            subresources.append(Subresource(name: "scale", verbs: verbs, kind: scale))
-        }
-        self.subresources = subresources
-        columns = CustomResource.tableColumns(version)
-        durability = .durable
-        countsGenerations = true
-        strategy = CustomStrategy(custom: custom)
-        storage = ResourceID(
-            group: custom.gvk.group, version: custom.storageVersion.version, resource: definition.plural)
-        self.custom = custom
-    }
-}

@@ -16,6 +16,12 @@ public struct ResourceID: Hashable, Comparable, Sendable, CustomStringConvertibl
         self.resource = resource
     }
 
+    /// Looked up with every request: the version, in which few resources differ, is left to the comparison.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(resource)
+        hasher.combine(group)
+    }
+
     /// `apps/v1`, or `v1` for the core group.
     public var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
 

@@ -81,22 +81,22 @@ public struct Registry: Sendable {
     public static let standard = Registry(builtIn)
 
     public let declarations: [ResourceDeclaration]
-    private let indices: [ResourceID: Int]
-    private let kinds: [GroupVersionKind: Int]
+    private let resources: [ResourceID: ResourceDeclaration]
+    private let kinds: [GroupVersionKind: ResourceDeclaration]
 
     public init(_ declarations: [ResourceDeclaration] = Registry.builtIn) {
         self.declarations = declarations
-        indices = Dictionary(declarations.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
-        kinds = Dictionary(declarations.enumerated().map { ($1.gvk, $0) }, uniquingKeysWith: { first, _ in first })
+        resources = Dictionary(declarations.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        kinds = Dictionary(declarations.map { ($0.gvk, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    public func find(_ id: ResourceID) -> ResourceDeclaration? { indices[id].map { declarations[$0] } }
+    public func find(_ id: ResourceID) -> ResourceDeclaration? { resources[id] }
 
     public func find(group: String, version: String, resource: String) -> ResourceDeclaration? {
         find(ResourceID(group: group, version: version, resource: resource))
     }
 
-    public func find(_ gvk: GroupVersionKind) -> ResourceDeclaration? { kinds[gvk].map { declarations[$0] } }
+    public func find(_ gvk: GroupVersionKind) -> ResourceDeclaration? { kinds[gvk] }
 
     /// The groups with their versions, the core group ("") first, then in declaration order.
     public var groups: [(name: String, versions: [String])] {

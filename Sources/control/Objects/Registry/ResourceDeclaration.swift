@@ -8,7 +8,8 @@
 
 public import System
 
-public struct ResourceDeclaration: Sendable {
+/// Immutable. A class, because every request hands it on many times, and its parts are many.
+public final class ResourceDeclaration: Sendable {
     /// How long a write must live.
     public enum Durability: String, Sendable {
         /// On disk before it is acknowledged.
@@ -57,7 +58,7 @@ public struct ResourceDeclaration: Sendable {
     /// The object has a status that only /status may write.
     public var hasStatus: Bool { subresource("status") != nil }
     /// Objects of it exist; the others are only created (reviews, bindings) or only looked at (componentstatuses).
-    public var isStored: Bool { verbs.contains("create") && verbs.contains("get") }
+    public let isStored: Bool
 
     public func subresource(_ name: String) -> Subresource? { subresources.first { $0.name == name } }
 
@@ -94,6 +95,41 @@ public struct ResourceDeclaration: Sendable {
         self.storage = storage ?? id
         custom = nil
         customListKind = nil
+        isStored = verbs.contains("create") && verbs.contains("get")
+    }
+
+    /// A version of a custom resource.
+    init(_ custom: CustomResource, _ definition: CustomDefinition, _ version: JSON) {
+        let json = definition.json
+        let names = json.at("status", "acceptedNames", "plural") == nil
+            ? json.at("spec", "names") : json.at("status", "acceptedNames")
+        id = ResourceID(group: custom.gvk.group, version: custom.gvk.version, resource: definition.plural)
+        kind = custom.gvk.kind
+        singular = names?["singular"]?.string ?? kind.lowercased()
+        customListKind = names?["listKind"]?.string
+        isNamespaced = definition.isNamespaced
+        verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+        shortNames = names?["shortNames"]?.strings ?? []
+        categories = names?["categories"]?.strings ?? []
+        schema = Schema(catalog: custom.catalog, index: 0)
+        var subresources: [Subresource] = []
+        let verbs = ["get", "patch", "update"]
+        if version.at("subresources", "status") != nil {
+            subresources.append(Subresource(name: "status", verbs: verbs, kind: custom.gvk))
+        }
+        if custom.scale != nil {
+            let scale = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
+            subresources.append(Subresource(name: "scale", verbs: verbs, kind: scale))
+        }
+        self.subresources = subresources
+        columns = CustomResource.tableColumns(version)
+        durability = .durable
+        countsGenerations = true
+        strategy = CustomStrategy(custom: custom)
+        storage = ResourceID(
+            group: custom.gvk.group, version: custom.storageVersion.version, resource: definition.plural)
+        self.custom = custom
+        isStored = true
     }
 
     // MARK: Decode

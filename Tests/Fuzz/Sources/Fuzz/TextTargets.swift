@@ -82,7 +82,7 @@ extension Targets {
         let text = String(decoding: bytes, as: UTF8.self)
         let target = HTTPTarget.parse(text)
         hold(!target.path.isEmpty, "a path is empty")
-        if case .resource(let path) = RequestInfo.target(target.path) {
+        if let path = RequestInfo.path(target.path) {
             for method in ["GET", "POST", "DELETE", "BREW"] { _ = RequestInfo.verb(method: method, path: path, watch: false) }
             if let declaration = Registry.standard.find(group: path.group, version: path.version, resource: path.resource) {
                 let query = Query(target.query)

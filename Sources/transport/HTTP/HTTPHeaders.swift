@@ -13,11 +13,23 @@ public struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral, S
             self.name = name
             self.value = value
         }
+
+        /// Has this name, in whatever case of its ASCII letters.
+        public func isNamed(_ name: String) -> Bool {
+            let mine = self.name.utf8, other = name.utf8
+            guard mine.count == other.count else { return false }
+            // Most are spelled as they are asked for.
+            return self.name == name || zip(mine, other).allSatisfy { Field.lower($0) == Field.lower($1) }
+        }
+
+        private static func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
     }
 
     public private(set) var fields: [Field]
 
     public init() { fields = [] }
+
+    public init(fields: [Field]) { self.fields = fields }
 
     public init(_ pairs: [(String, String)]) { fields = pairs.map { Field(name: $0.0, value: $0.1) } }
 
@@ -26,18 +38,18 @@ public struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral, S
     /// The first value of `name`; setting replaces every field of that name, nil removes them.
     public subscript(name: String) -> String? {
         get {
-            for field in fields where HTTPHeaders.same(field.name, name) { return field.value }
+            for field in fields where field.isNamed(name) { return field.value }
             return nil
         }
         set {
-            fields.removeAll { HTTPHeaders.same($0.name, name) }
+            fields.removeAll { $0.isNamed(name) }
             if let newValue { fields.append(Field(name: name, value: newValue)) }
         }
     }
 
     /// Every value of `name`, in order.
     public func values(_ name: String) -> [String] {
-        fields.compactMap { HTTPHeaders.same($0.name, name) ? $0.value : nil }
+        fields.compactMap { $0.isNamed(name) ? $0.value : nil }
     }
 
     /// The comma-separated elements of every field named `name`, trimmed, empty ones dropped (RFC 9110, 5.6.1).
@@ -74,13 +86,4 @@ public struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral, S
     public func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }
 
     public var description: String { fields.map { "\($0.name): \($0.value)" }.joined(separator: "\n") }
-
-    private static func same(_ a: String, _ b: String) -> Bool {
-        let x = a.utf8, y = b.utf8
-        guard x.count == y.count else { return false }
-        // Most are spelled as they are asked for.
-        return a == b || zip(x, y).allSatisfy { lower($0) == lower($1) }
-    }
-
-    private static func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
 }

@@ -11,9 +11,13 @@ import NIOPosix
 final class AnswerFlusher: Sendable {
     private static let current = ThreadSpecificVariable<AnswerFlusher>()
 
-    private let channels: NIOLoopBoundBox<[any Channel]>
+    private let gates: NIOLoopBoundBox<[RecordGate]>
+    private let loop: any EventLoop
 
-    private init(_ loop: any EventLoop) { channels = NIOLoopBoundBox([], eventLoop: loop) }
+    private init(_ loop: any EventLoop) {
+        gates = NIOLoopBoundBox([], eventLoop: loop)
+        self.loop = loop
+    }
 
     /// That of the loop whose thread this is.
     static func of(_ loop: any EventLoop) -> AnswerFlusher {
@@ -23,15 +27,15 @@ final class AnswerFlusher: Sendable {
         return flusher
     }
 
-    /// Flushes the channel when the loop has handled what this turn brought.
-    func add(_ channel: any Channel) {
-        channels.value.append(channel)
-        if channels.value.count == 1 { channel.eventLoop.execute { self.flush() } }
+    /// Flushes a connection when the loop has handled what this turn brought.
+    func add(_ gate: RecordGate) {
+        gates.value.append(gate)
+        if gates.value.count == 1 { loop.execute { self.flush() } }
     }
 
     private func flush() {
-        let waiting = channels.value
-        channels.value.removeAll(keepingCapacity: true)
-        for channel in waiting { channel.flush() }
+        let waiting = gates.value
+        gates.value.removeAll(keepingCapacity: true)
+        for gate in waiting { gate.flush() }
     }
 }

@@ -2,6 +2,7 @@
 // store's, the cache's); a copy of them is made a slice at a time, when the socket has room, so that a client that does
 // not read a large list costs its slice and nothing else.
 
+import HTTP
 import NIOCore
 
 struct BodyWriter {
@@ -15,19 +16,30 @@ struct BodyWriter {
     private(set) var remaining: Int
 
     /// - Parameter count: bytes of all pieces.
-    init(_ pieces: [ArraySlice<UInt8>], count: Int) {
+    init(_ pieces: [ArraySlice<UInt8>] = [], count: Int = 0) {
         self.pieces = pieces
         remaining = count
     }
 
+    init(_ response: HTTPResponse) { self.init(response.body, count: response.contentLength) }
+
     /// The next bytes, at most a slice.
-    mutating func take(_ allocator: ByteBufferAllocator) -> ByteBuffer {
-        let wanted = min(remaining, BodyWriter.slice)
-        var buffer = allocator.buffer(capacity: wanted)
-        while buffer.readableBytes < wanted {
+    mutating func take() -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(min(remaining, BodyWriter.slice))
+        take(into: &buffer)
+        return buffer
+    }
+
+    /// Writes the next bytes, at most a slice.
+    mutating func take(into buffer: inout ByteBuffer) {
+        var wanted = min(remaining, BodyWriter.slice)
+        remaining -= wanted
+        while wanted > 0 {
             let piece = pieces[next].dropFirst(offset)
-            let part = piece.prefix(wanted - buffer.readableBytes)
+            let part = piece.prefix(wanted)
             buffer.writeBytes(part)
+            wanted -= part.count
             if part.count == piece.count {
                 next += 1
                 offset = 0
@@ -35,7 +47,5 @@ struct BodyWriter {
                 offset += part.count
             }
         }
-        remaining -= wanted
-        return buffer
     }
 }

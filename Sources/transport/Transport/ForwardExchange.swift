@@ -67,7 +67,7 @@ final class ForwardExchange {
     private static func fields(
         _ fields: HTTP.HTTPHeaders, _ head: HTTPRequestHead, _ upgrade: String?, isStreamed: Bool, _ count: Int
     ) -> NIOHTTP1.HTTPHeaders {
-        var headers = NIOHTTP1.HTTPHeaders(fields.fields.map { ($0.name, $0.value) })
+        var headers = NIOHTTP1.HTTPHeaders(fields)
         headers.remove(name: "Content-Length")
         // Has been answered here.
         headers.remove(name: "Expect")
@@ -163,7 +163,7 @@ final class ForwardExchange {
         case .head(let head) where head.status == .switchingProtocols:
             if upgrade == nil { fail("it switched protocols without being asked to") } else { switching = head }
         case .head(let head):
-            let fields = HTTP.HTTPHeaders(head.headers.map { ($0.name, $0.value) }).endToEnd
+            let fields = HTTP.HTTPHeaders(head.headers).endToEnd
             let status = Int(head.status.code)
             output = connection.writeForwarded(status, forwarding.answered(status, fields), context)
         case .body(let part):
@@ -194,7 +194,7 @@ final class ForwardExchange {
         isOver = true
         guard let upstream else { return }
         self.upstream = nil
-        var fields = HTTP.HTTPHeaders(head.headers.map { ($0.name, $0.value) }).endToEnd
+        var fields = HTTP.HTTPHeaders(head.headers).endToEnd
         fields = forwarding.answered(101, fields)
         fields["Connection"] = "Upgrade"
         fields["Upgrade"] = head.headers.first(name: "upgrade") ?? upgrade

@@ -57,7 +57,7 @@ enum Gzip {
         let room = UnsafeMutablePointer<UInt8>.allocate(capacity: block)
         defer { room.deallocate() }
         repeat {
-            var input = body.take(.init())
+            var input = body.take()
             stream.pointee.end_of_stream = body.remaining == 0 ? 1 : 0
             let isDone: Bool = input.withUnsafeMutableReadableBytes { bytes in
                 stream.pointee.next_in = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)

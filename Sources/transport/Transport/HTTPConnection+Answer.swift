@@ -59,44 +59,49 @@ extension HTTPConnection {
     }
 
     func write(_ response: HTTPResponse, keepAlive: Bool, _ context: ChannelHandlerContext) {
-        var headers = NIOHTTP1.HTTPHeaders(response.headers.fields.map { ($0.name, $0.value) })
         let keepAlive = keepAlive && !isReceiving
-        let length = response.contentLength
-        let bodyless = response.status == 204 || response.status == 304 || response.status < 200
-        if !bodyless { headers.replaceOrAdd(name: "Content-Length", value: String(length)) }
-        if wire == nil {
-            // HTTP/2 says it in frames.
-        } else if !keepAlive {
-            headers.replaceOrAdd(name: "Connection", value: "close")
-        } else if head?.version == .http1_0 {
-            headers.replaceOrAdd(name: "Connection", value: "keep-alive")
-        }
-        context.write(
-            wrapOutboundOut(
-                .head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
-            promise: nil)
         request = nil
-        let hasBody = length > 0 && head?.method != .HEAD && !bodyless
-        sending = (BodyWriter(hasBody ? response.body : [], count: hasBody ? length : 0), keepAlive)
+        var body = BodyWriter(response)
+        let length = body.remaining
+        if head?.method == .HEAD || !AnswerHead.mayHaveBody(response.status) { body = BodyWriter() }
+        if let wire {
+            var connection: StaticString?
+            if !keepAlive { connection = "close" } else if head?.version == .http1_0 { connection = "keep-alive" }
+            wire.begin(
+                AnswerHead(response.status, response.headers, framing: .length(length), connection: connection), &body)
+        } else {
+            var fields = response.headers
+            if AnswerHead.mayHaveBody(response.status) { fields["Content-Length"] = String(length) }
+            writeHead(response.status, fields, context)
+        }
+        sending = (body, keepAlive)
+        if wire != nil, body.remaining > 0 { context.flush() }
         send(context)
+    }
+
+    /// The head of an answer on a stream of HTTP/2, which frames the body itself.
+    func writeHead(_ status: Int, _ fields: HTTP.HTTPHeaders, _ context: ChannelHandlerContext) {
+        let headers = NIOHTTP1.HTTPHeaders(fields)
+        context.write(
+            wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: status), headers: headers))),
+            promise: nil)
     }
 
     /// Sends what the socket has room for; the rest when it has room again. What comes last is the end of the answer:
     /// the next request is not looked at before.
     func send(_ context: ChannelHandlerContext) {
-        guard sending != nil else { return }
-        var isFirst = true
-        while let left = sending?.body.remaining, left > 0 {
-            // A short rest is not worth a turn.
-            guard isFirst || context.channel.isWritable else { break }
+        // In HTTP/1.1 the head has taken a slice with it.
+        var isFirst = wire == nil
+        while let left = sending?.body.remaining, left > 0, isFirst || context.channel.isWritable {
             isFirst = false
-            guard let buffer = sending?.body.take(context.channel.allocator) else { break }
-            let part = wrapOutboundOut(.body(.byteBuffer(buffer)))
-            if left > BodyWriter.slice {
-                context.writeAndFlush(part, promise: nil)
+            guard let part = sending?.body.take() else { break }
+            if let wire {
+                wire.write(part)
             } else {
-                context.write(part, promise: nil)
+                context.write(wrapOutboundOut(.body(.byteBuffer(part))), promise: nil)
             }
+            // The last part leaves with the end.
+            if left > BodyWriter.slice { context.flush() }
         }
         // Writing may make the socket writable, and then this method has finished the answer inside of itself.
         guard let (body, keepAlive) = sending else { return }
@@ -128,9 +133,8 @@ extension HTTPConnection {
             state = .idle
             awaitRequest()
             nesting += 1
-            if wire != nil {
-                AnswerFlusher.of(context.eventLoop).add(channel)
-                context.write(wrapOutboundOut(.end(nil)), promise: nil)
+            if let wire {
+                wire.end(context.eventLoop)
             } else {
                 context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
             }
@@ -139,10 +143,13 @@ extension HTTPConnection {
             state = .refusing
             let lingers = lingering
             arm(lingers ? Self.lingerTime : configuration.idleTimeout)
-            let isStream = wire == nil
-            context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            if let wire {
+                wire.endAndFlush()?.whenComplete { _ in
+                    if !lingers { channel.close(promise: nil) }
+                }
+            } else {
                 // A stream whose request was complete is over with this.
-                if !lingers, !isStream { channel.close(promise: nil) }
+                context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
             }
         }
     }

@@ -86,34 +86,28 @@ extension HTTPConnection {
     ) -> ChannelSink.Output {
         var keepAlive = false
         if case .answering(let keep) = state { keepAlive = keep && !closing && !isReceiving }
-        var version = head?.version ?? .http1_1
-        var headers = NIOHTTP1.HTTPHeaders(fields.fields.map { ($0.name, $0.value) })
-        let isHead = head?.method == .HEAD
-        let mayHaveBody = !isHead && status != 204 && status != 304
-        var isChunked = false
-        if wire != nil, !headers.contains(name: "Content-Length") {
-            if mayHaveBody, version != .http1_0 {
-                headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
-                isChunked = true
-            } else if mayHaveBody || isHead {
-                // The end of the connection is the end of the body. To HEAD the encoder would send an empty chunk; it
-                // does not in HTTP/1.0.
-                version = .http1_0
+        guard let wire else {
+            state = .answering(keepAlive: keepAlive)
+            writeHead(status, fields, context)
+            context.flush()
+            return output(context)
+        }
+        let version = head?.version ?? .http1_1
+        var framing = AnswerHead.Framing.given
+        if fields["Content-Length"] == nil, AnswerHead.mayHaveBody(status), head?.method != .HEAD {
+            if version != .http1_0 {
+                framing = .chunked
+            } else {
+                // The end of the connection is the end of the body.
                 keepAlive = false
             }
         }
-        if wire != nil {
-            if !keepAlive {
-                headers.replaceOrAdd(name: "Connection", value: "close")
-            } else if version == .http1_0 {
-                headers.replaceOrAdd(name: "Connection", value: "keep-alive")
-            }
-        }
+        var connection: StaticString?
+        if !keepAlive { connection = "close" } else if version == .http1_0 { connection = "keep-alive" }
         state = .answering(keepAlive: keepAlive)
-        context.writeAndFlush(
-            wrapOutboundOut(.head(.init(version: version, status: .init(statusCode: status), headers: headers))),
-            promise: nil)
-        return output(isChunked: isChunked, context)
+        wire.begin(AnswerHead(status, fields, framing: framing, connection: connection, version: version))
+        context.flush()
+        return output(context)
     }
 
     /// The other server has agreed to the client's upgrade: from here on bytes pass as they are.
@@ -122,11 +116,8 @@ extension HTTPConnection {
         state = .upgraded
         deadline?.clear()
         forward = nil
-        let headers = NIOHTTP1.HTTPHeaders(fields.fields.map { ($0.name, $0.value) })
-        context.write(
-            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
-            promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        wire?.begin(AnswerHead(101, fields, framing: .given))
+        wire?.endAndFlush()
         do {
             try wire?.replace(in: context.pipeline.syncOperations, with: [end])
             context.pipeline.syncOperations.removeHandler(self, promise: nil)

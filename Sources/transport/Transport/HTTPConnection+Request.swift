@@ -23,7 +23,8 @@ extension HTTPConnection {
 
     func welcomeBody(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         guard asksFirst(head) else { return }
-        context.writeAndFlush(wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
+        wire?.begin(AnswerHead(100, [:], framing: .given, version: head.version))
+        context.flush()
     }
 
     func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
@@ -79,7 +80,7 @@ extension HTTPConnection {
         let target = HTTPTarget.parse(head.uri)
         var request = HTTPRequest(method: head.method.rawValue, path: target.path)
         request.query = target.query
-        request.headers = HTTPHeaders(head.headers.map { ($0.name, $0.value) })
+        request.headers = HTTPHeaders(head.headers)
         request.peer = currentPeer(context)
         return request
     }

@@ -15,43 +15,34 @@ extension HTTPConnection {
             perform(.response(HTTPResponse(status: status, headers: headers)), context)
             return
         }
-        let version = head?.version ?? .http1_1
-        var headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
-        if wire == nil {
-            // HTTP/2 frames the body.
-        } else if version == .http1_0 {
-            // No chunks there: the end of the connection is the end of the body.
-            state = .answering(keepAlive: false)
-            headers.replaceOrAdd(name: "Connection", value: "close")
+        if let wire {
+            // No chunks in HTTP/1.0: the end of the connection is the end of the body.
+            let version = head?.version ?? .http1_1
+            let hasChunks = version != .http1_0
+            if !hasChunks { state = .answering(keepAlive: false) }
+            wire.begin(
+                AnswerHead(
+                    status, headers, framing: hasChunks ? .chunked : .given,
+                    connection: keepAlive && hasChunks ? nil : "close", version: version))
         } else {
-            headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
-            if !keepAlive { headers.replaceOrAdd(name: "Connection", value: "close") }
+            writeHead(status, headers, context)
         }
-        context.writeAndFlush(
-            wrapOutboundOut(.head(.init(version: version, status: .init(statusCode: status), headers: headers))),
-            promise: nil)
+        context.flush()
         request = nil
-        let sink = ChannelSink(context.channel, output(isChunked: wire != nil && version != .http1_0, context))
+        let sink = ChannelSink(context.channel, output(context))
         self.sink = sink
         start(sink)
         if closing { end(sink, context) }
     }
 
-    /// How a stream's bytes get out: in HTTP/1.1 each buffer is a chunk and passes the encoder by.
-    func output(isChunked: Bool, _ context: ChannelHandlerContext) -> ChannelSink.Output {
+    /// How a stream's bytes get out: in HTTP/1.1 each buffer is a chunk.
+    func output(_ context: ChannelHandlerContext) -> ChannelSink.Output {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         return ChannelSink.Output(
             write: { buffer in
                 let (connection, context) = bound.value
-                guard let wire = connection.wire, isChunked else {
-                    return context.writeAndFlush(connection.wrapOutboundOut(.body(.byteBuffer(buffer))))
-                }
-                var chunk = context.channel.allocator.buffer(capacity: buffer.readableBytes + 12)
-                chunk.writeString(String(buffer.readableBytes, radix: 16))
-                chunk.writeStaticString("\r\n")
-                chunk.writeImmutableBuffer(buffer)
-                chunk.writeStaticString("\r\n")
-                return wire.writeRaw(chunk)
+                if let wire = connection.wire { return wire.writeAndFlush(buffer) }
+                return context.writeAndFlush(connection.wrapOutboundOut(.body(.byteBuffer(buffer))))
             },
             end: {
                 let (connection, context) = bound.value

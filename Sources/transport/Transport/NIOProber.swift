@@ -47,7 +47,7 @@ public struct NIOProber: Prober {
         let deadline = NIODeadline.now() + TimeAmount(timeout)
         let insecure = scheme.lowercased() == "https" ? insecure : nil
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path.hasPrefix("/") ? path : "/" + path)
-        head.headers = NIOHTTP1.HTTPHeaders(headers.fields.map { ($0.name, $0.value) })
+        head.headers = NIOHTTP1.HTTPHeaders(headers)
         if !head.headers.contains(name: "Host") {
             head.headers.add(name: "Host", value: Dial.authority(host, port))
         }

@@ -57,10 +57,8 @@ extension HTTPConnection {
     ) {
         state = .upgraded
         deadline?.clear()
-        context.write(
-            wrapOutboundOut(.head(.init(version: .http1_1, status: .switchingProtocols, headers: headers))),
-            promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        wire?.begin(AnswerHead(101, HTTPHeaders(headers), framing: .given))
+        wire?.endAndFlush()
         do {
             let webSocket = WebSocketHandler(context.channel)
             try wire?.replace(in: context.pipeline.syncOperations, with: [

@@ -1,0 +1,80 @@
+// The head of an answer in HTTP/1.1 (RFC 9112, section 4), as bytes.
+//
+// What frames the body is said here, once: a field of the handler's that says something else of it gives way. Statuses
+// that have no body (RFC 9110, 6.4.1) get no framing. Nothing can fail: fields come from handlers, or were parsed.
+
+import HTTP
+import NIOCore
+import NIOHTTP1
+
+struct AnswerHead {
+    enum Framing {
+        /// Content-Length, bytes.
+        case length(Int)
+        /// The body is chunks.
+        case chunked
+        /// What the fields say; without them the end of the connection is the end of the body.
+        case given
+    }
+
+    let status: Int
+    let fields: HTTP.HTTPHeaders
+    let framing: Framing
+    /// The Connection field, in place of one that is there.
+    let connection: StaticString?
+    let version: HTTPVersion
+
+    init(
+        _ status: Int, _ fields: HTTP.HTTPHeaders, framing: Framing, connection: StaticString? = nil,
+        version: HTTPVersion = .http1_1
+    ) {
+        self.status = status
+        self.fields = fields
+        self.framing = framing
+        self.connection = connection
+        self.version = version
+    }
+
+    /// Not one of those that only come before the answer.
+    var isFinal: Bool { status >= 200 || status == 101 }
+
+    /// Whether an answer of this status may have a body, and fields about it.
+    static func mayHaveBody(_ status: Int) -> Bool { status >= 200 && status != 204 && status != 304 }
+
+    /// The head, and behind it the first slice of a body.
+    func encoded(with body: inout BodyWriter) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(384 + min(body.remaining, BodyWriter.slice))
+        buffer.writeString("HTTP/\(version.major).\(version.minor) \(status) ")
+        buffer.writeString(HTTPResponseStatus(statusCode: status).reasonPhrase)
+        buffer.writeStaticString("\r\n")
+        for field in fields where !isReplaced(field) {
+            buffer.writeString(field.name)
+            buffer.writeStaticString(": ")
+            buffer.writeString(field.value)
+            buffer.writeStaticString("\r\n")
+        }
+        if Self.mayHaveBody(status) {
+            switch framing {
+            case .length(let length): buffer.writeString("Content-Length: \(length)\r\n")
+            case .chunked: buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
+            case .given: break
+            }
+        }
+        if let connection {
+            buffer.writeStaticString("Connection: ")
+            buffer.writeStaticString(connection)
+            buffer.writeStaticString("\r\n")
+        }
+        buffer.writeStaticString("\r\n")
+        body.take(into: &buffer)
+        return buffer
+    }
+
+    private func isReplaced(_ field: HTTP.HTTPHeaders.Field) -> Bool {
+        if field.isNamed("Connection") { return connection != nil }
+        guard field.isNamed("Content-Length") || field.isNamed("Transfer-Encoding") else { return false }
+        if case .given = framing { return !Self.mayHaveBody(status) }
+        return true
+    }
+}

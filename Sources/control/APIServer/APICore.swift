@@ -287,8 +287,7 @@ struct Stored: Sendable {
     }
 
     var pieces: [ArraySlice<UInt8>] {
-        isUnstored
-            ? [value.prefix] : [value.prefix, Array(String(revision).utf8)[...], value.suffix]
+        [isUnstored ? value.prefix : value.joined(revision)[...]]
     }
 }
 

@@ -14,7 +14,7 @@ final class CachedObject: Sendable {
     let namespace: String
     let name: String
     let revision: UInt64
-    /// The very buffers the store holds; `resourceVersion` is cut out of them.
+    /// The very buffer the store holds, numbered with the revision.
     let value: EncodedObject
     let labels: [String: String]
     /// Values of the resource's selectable fields, in the order of `SelectableFields`.

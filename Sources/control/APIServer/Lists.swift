@@ -139,13 +139,11 @@ extension ListPage {
         listMetadata().encode(into: &head)
         head += ",\"items\":[".utf8
         var pieces: [ArraySlice<UInt8>] = [head[...]]
-        pieces.reserveCapacity(objects.count * 4 + 2)
+        pieces.reserveCapacity(objects.count * 2 + 1)
         let comma: ArraySlice<UInt8> = [0x2c]
         for (index, object) in objects.enumerated() {
             if index > 0 { pieces.append(comma) }
-            pieces.append(object.value.prefix)
-            pieces.append(Array(String(object.revision).utf8)[...])
-            pieces.append(object.value.suffix)
+            pieces.append(object.bytes[...])
         }
         pieces.append([0x5d, 0x7d])
         return pieces

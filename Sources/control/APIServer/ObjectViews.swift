@@ -32,7 +32,7 @@ struct ObjectViews: Sendable {
 
     /// The object's bytes as pieces, sharing the store's buffers.
     static func pieces(_ object: CachedObject, revision: UInt64) -> [ArraySlice<UInt8>] {
-        [object.value.prefix, Array(String(revision).utf8)[...], object.value.suffix]
+        [object.value.joined(revision)[...]]
     }
 
     static func metadata(_ tree: JSON) -> JSON {
@@ -84,9 +84,7 @@ struct ObjectViews: Sendable {
             declaration.shown(object.tree(at: revision)).encode(into: &frame)
         case .object:
             frame.reserveCapacity(frame.count + object.value.count + 24)
-            frame += object.value.prefix
-            frame += String(revision).utf8
-            frame += object.value.suffix
+            frame += object.value.joined(revision)
         case .metadata:
             ObjectViews.metadata(object.tree(at: revision)).encode(into: &frame)
         case .table:

@@ -96,7 +96,7 @@ final class WatchCache: Sendable {
         if let custom = declaration.custom, custom.refresh(&tree),
             let (bytes, cut) = tree.encodeCut(at: ["metadata", "resourceVersion"])
         {
-            value = EncodedObject(bytes: bytes, cut: cut)
+            value = EncodedObject(bytes: bytes, cut: cut).numbered(revision)
         }
         return CachedObject(
             key: key, revision: revision, value: value, tree: tree, selectable: selectable, labels: labels)

@@ -1,8 +1,8 @@
 // What the control plane asks of its store, whichever engine is below: revisioned keys and bytes.
 //
 // The store does not read objects. It gets JSON that was encoded once by the API server, with the digits of
-// metadata.resourceVersion cut out, and puts the revision of the write in their place whenever someone wants to
-// see the whole. That is what lets one buffer serve the disk, the watch cache, every LIST and every watcher.
+// metadata.resourceVersion cut out, and puts the revision of the write in their place. That is what lets one buffer
+// serve the disk, the watch cache, every GET, LIST and watcher.
 //
 // Reads are not here on purpose: everybody reads the watch cache, which `open` fills and `onChange` keeps current.
 //
@@ -36,36 +36,71 @@ public struct StoreKey: Hashable, Comparable, Sendable, CustomStringConvertible 
 }
 
 /// An object's JSON around the digits of metadata.resourceVersion (the quotes belong to prefix and suffix). One buffer:
-/// a second one would cost every object of the cluster another header.
+/// a second one would cost every object of the cluster another header. Equal when prefix and suffix are.
 public struct EncodedObject: Hashable, Sendable {
     private let bytes: [UInt8]
-    private let cut: Int
+    private let cut: UInt32
+    /// Bytes of the digits that stand in `bytes`: none before the object is numbered.
+    private let digits: UInt32
 
-    /// - Parameter cut: where in `bytes` the digits belong, 0...bytes.count.
+    /// - Parameter cut: where in `bytes`, which has no digits, they belong: 0...bytes.count.
     public init(bytes: [UInt8], cut: Int) {
         precondition(cut >= 0 && cut <= bytes.count)
-        self.bytes = bytes
-        self.cut = cut
+        self.init(bytes, cut, 0)
     }
 
-    public init(prefix: [UInt8], suffix: [UInt8]) { self.init(bytes: prefix + suffix, cut: prefix.count) }
+    public init(prefix: [UInt8], suffix: [UInt8]) { self.init(prefix + suffix, prefix.count, 0) }
 
-    public var prefix: ArraySlice<UInt8> { bytes[..<cut] }
-    public var suffix: ArraySlice<UInt8> { bytes[cut...] }
+    /// Numbered.
+    public init(prefix: [UInt8], suffix: [UInt8], revision: UInt64) {
+        let digits = Array(String(revision).utf8)
+        self.init(prefix + digits + suffix, prefix.count, digits.count)
+    }
+
+    private init(_ bytes: [UInt8], _ cut: Int, _ digits: Int) {
+        self.bytes = bytes
+        self.cut = UInt32(cut)
+        self.digits = UInt32(digits)
+    }
+
+    public var prefix: ArraySlice<UInt8> { bytes[..<Int(cut)] }
+    public var suffix: ArraySlice<UInt8> { bytes[Int(cut + digits)...] }
 
     /// Bytes without the revision's digits.
-    public var count: Int { bytes.count }
+    public var count: Int { bytes.count - Int(digits) }
+
+    /// The same with the revision's digits in its buffer: what is kept, so that who reads the object at that revision
+    /// gets the buffer and no copy.
+    public func numbered(_ revision: UInt64) -> EncodedObject {
+        let whole = joined(revision)
+        return EncodedObject(whole, Int(cut), whole.count - count)
+    }
 
     /// The whole object as clients see it at that revision.
     public func joined(_ revision: UInt64) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: bytes.count + 20) { buffer, count in
-            count = buffer[count...].initialize(fromContentsOf: prefix)
-            withDigits(of: revision) { count = buffer[count...].initialize(fromContentsOf: $0) }
-            count = buffer[count...].initialize(fromContentsOf: suffix)
+        RevisionText.withDigits(of: revision) { text in
+            if bytes[Int(cut)..<Int(cut + digits)].elementsEqual(text) { return bytes }
+            return [UInt8](unsafeUninitializedCapacity: count + text.count) { buffer, count in
+                count = buffer[count...].initialize(fromContentsOf: prefix)
+                count = buffer[count...].initialize(fromContentsOf: text)
+                count = buffer[count...].initialize(fromContentsOf: suffix)
+            }
         }
     }
 
-    private func withDigits(of revision: UInt64, _ body: (Slice<UnsafeMutableBufferPointer<UInt8>>) -> Void) {
+    public static func == (a: EncodedObject, b: EncodedObject) -> Bool {
+        a.cut == b.cut && a.count == b.count && a.prefix == b.prefix && a.suffix == b.suffix
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(prefix)
+        hasher.combine(suffix)
+    }
+}
+
+private enum RevisionText {
+    /// The decimal digits of a revision, on the stack.
+    static func withDigits<T>(of revision: UInt64, _ body: (Slice<UnsafeMutableBufferPointer<UInt8>>) -> T) -> T {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
             var rest = revision
             var first = 20
@@ -74,7 +109,7 @@ public struct EncodedObject: Hashable, Sendable {
                 digits.initializeElement(at: first, to: UInt8(ascii: "0") + UInt8(rest % 10))
                 rest /= 10
             } while rest > 0
-            body(digits[first...])
+            return body(digits[first...])
         }
     }
 }

@@ -155,8 +155,8 @@ final class StoreFile {
             let key = StoreKey(resource: shared(rows.text(4)), namespace: shared(rows.text(5)), name: rows.text(6))
             let entry = StoreState.Entry(
                 id: rows.revision(0), revision: rows.revision(1),
-                value: EncodedObject(prefix: rows.blob(7), suffix: rows.blob(8)), durability: durability,
-                time: rows.number(2))
+                value: EncodedObject(prefix: rows.blob(7), suffix: rows.blob(8), revision: rows.revision(1)),
+                durability: durability, time: rows.number(2))
             guard rows.isNull(9) || rows.number(9) == Checksum.of(key, entry) else {
                 throw damaged("\(key) does not have the checksum it was stored with")
             }

@@ -11,6 +11,7 @@ struct StoreState {
         /// Never given twice; the row's number on disk. It is the revision of the key's creation.
         let id: UInt64
         let revision: UInt64
+        /// Numbered with the revision.
         let value: EncodedObject
         let durability: Durability
         /// Seconds since 1970 of the last write.
@@ -66,7 +67,7 @@ struct StoreState {
         var after: Entry?
         if let value = write.value {
             after = Entry(
-                id: before?.id ?? revision, revision: revision, value: value,
+                id: before?.id ?? revision, revision: revision, value: value.numbered(revision),
                 durability: before?.durability ?? write.durability, time: now)
         }
         set(write.key, from: before, to: after)

@@ -22,6 +22,7 @@ struct AnswerHead {
     let framing: Framing
     /// The Connection field, in place of one that is there.
     let connection: StaticString?
+    /// 1.0, or else 1.1.
     let version: HTTPVersion
 
     init(
@@ -45,7 +46,9 @@ struct AnswerHead {
     func encoded(with body: inout BodyWriter) -> ByteBuffer {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(384 + min(body.remaining, BodyWriter.slice))
-        buffer.writeString("HTTP/\(version.major).\(version.minor) \(status) ")
+        buffer.writeStaticString(version == .http1_0 ? "HTTP/1.0 " : "HTTP/1.1 ")
+        buffer.writeString(String(status))
+        buffer.writeStaticString(" ")
         buffer.writeString(HTTPResponseStatus(statusCode: status).reasonPhrase)
         buffer.writeStaticString("\r\n")
         for field in fields where !isReplaced(field) {
@@ -56,7 +59,10 @@ struct AnswerHead {
         }
         if Self.mayHaveBody(status) {
             switch framing {
-            case .length(let length): buffer.writeString("Content-Length: \(length)\r\n")
+            case .length(let length):
+                buffer.writeStaticString("Content-Length: ")
+                buffer.writeString(String(length))
+                buffer.writeStaticString("\r\n")
             case .chunked: buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
             case .given: break
             }

@@ -84,17 +84,15 @@ struct ObjectTable: Sendable {
         let from = max(prefix, after ?? "")
         guard !chunks.isEmpty, let first = chunk(for: from) else { return }
         var index = lowerBound(chunks[first], from)
+        if let after, index < chunks[first].count, chunks[first][index].key == after { index += 1 }
         for chunk in chunks[first...] {
-            while index < chunk.count {
-                let object = chunk[index]
+            // Keys of one prefix follow each other, so that most chunks need one look and not one for each object.
+            let end = end(of: prefix, in: chunk, from: index)
+            while index < end {
+                if !body(chunk[index]) { return }
                 index += 1
-                if let after, object.key <= after { continue }
-                if !prefix.isEmpty, !object.key.hasPrefix(prefix) {
-                    if object.key > prefix { return }
-                    continue
-                }
-                if !body(object) { return }
             }
+            if end < chunk.count { return }
             index = 0
         }
     }
@@ -115,6 +113,18 @@ struct ObjectTable: Sendable {
             if chunks[middle][0].key <= key { low = middle + 1 } else { high = middle }
         }
         return max(low - 1, 0)
+    }
+
+    /// Where the keys that start with `prefix` end. From `index` on there are none that come before them.
+    private func end(of prefix: String, in chunk: [CachedObject], from index: Int) -> Int {
+        guard !prefix.isEmpty, let last = chunk.last, !last.key.hasPrefix(prefix) else { return chunk.count }
+        var low = index
+        var high = chunk.count
+        while low < high {
+            let middle = (low + high) / 2
+            if chunk[middle].key.hasPrefix(prefix) { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     private func lowerBound(_ chunk: [CachedObject], _ key: String) -> Int {

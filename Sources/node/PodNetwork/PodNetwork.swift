@@ -168,11 +168,12 @@ public final class PodNetwork: PodNetworking {
     private func awaitPackets(_ pod: RouteSocket, podUID: String, _ addresses: PodAddresses) async {
         let deadline = ContinuousClock.now + patience
         var pause = Duration.milliseconds(1)
-        var why = "it is down"
         // Until it was detached, or lost.
         while state.withLock({ $0.attached[podUID] == addresses }) {
+            let why: String
             do {
                 if try await worker.run({ [passesPackets] in try passesPackets(pod) }) { return }
+                why = "it is down"
             } catch {
                 why = "\(error)"
             }

@@ -92,6 +92,8 @@ extension PodRuntime {
     private func lost(_ uid: String, _ process: ProcessHandle) async {
         guard let sandbox = sandboxes[uid], sandbox.process === process, !sandbox.leaving else { return }
         sandboxes[uid] = nil
+        goingDown.append(sandbox)
+        defer { goingDown.removeAll { $0 === sandbox } }
         logger.error("supervisor died", metadata: ["pod": "\(uid)", "pid": "\(process.pid)"])
         try? process.signal(Signal.kill)
         do { try group(of: sandbox.record)?.kill() } catch {
@@ -100,6 +102,8 @@ extension PodRuntime {
         sandbox.abandonWaiters()
         await reap(process)
         sink.yield(.supervisorDied(uid: uid))
+        // What is killed takes a moment to end: who stops one of them until then waits for that.
+        for container in sandbox.containers { _ = try? await wentDown(container, with: sandbox) }
     }
 
     /// Waits for the end of a supervisor, and reaps it if it is our child.

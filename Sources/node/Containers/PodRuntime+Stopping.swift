@@ -4,8 +4,8 @@
 // everywhere (docs/decisions/0011-patience.md), with one difference: what is to be killed is killed without it then, by
 // the container's cgroup, and the caller is told, because only the supervisor learns how the container ended.
 //
-// A supervisor that dies takes its containers along. Whoever is stopping one has what he wants then, as soon as its
-// processes are gone; that there is no exit status to come is told by `supervisorDied`.
+// A supervisor that dies takes its containers along. Whoever is stopping one, or begins to before they are gone, has
+// what he wants as soon as they are; that there is no exit status to come is told by `supervisorDied`.
 
 import Cgroups
 import Kernel
@@ -14,12 +14,21 @@ import System
 
 extension PodRuntime {
     public func stopContainer(sandbox uid: String, id: String, signal: Int32?, grace: Duration) async throws {
-        guard let sandbox = sandboxes[uid], let container = sandbox.container(id), !container.hasEnded else { return }
+        guard let (sandbox, container) = containerToStop(uid, id), !container.hasEnded else { return }
         do {
             try await stop(container, of: sandbox, signal: signal ?? container.record.stopSignal, grace: grace)
         } catch {
             guard sandbox.connection.isBroken, try await wentDown(container, with: sandbox) else { throw error }
         }
+    }
+
+    /// Also one that is going down with its supervisor: there may be a new sandbox of that uid by then.
+    private func containerToStop(_ uid: String, _ id: String) -> (Sandbox, Container)? {
+        if let sandbox = sandboxes[uid], let container = sandbox.container(id) { return (sandbox, container) }
+        for sandbox in goingDown where sandbox.record.uid == uid {
+            if let container = sandbox.container(id) { return (sandbox, container) }
+        }
+        return nil
     }
 
     private func stop(
@@ -48,8 +57,10 @@ extension PodRuntime {
     }
 
     /// Whether a container has ended with its supervisor, whose line broke: who heard of that kills what is left.
-    /// - Throws: CancellationError at once when the task is cancelled, CgroupError when processes stay.
-    private func wentDown(_ container: Container, with sandbox: Sandbox) async throws -> Bool {
+    /// False also when that cannot be known.
+    /// - Throws: CancellationError at once when the task is cancelled, CgroupError when processes stay, SystemError
+    ///   when they cannot be looked for.
+    func wentDown(_ container: Container, with sandbox: Sandbox) async throws -> Bool {
         try Task.checkCancellation()
         let limit = Duration.seconds(30)
         let process = sandbox.process
@@ -59,10 +70,24 @@ extension PodRuntime {
             try await group.waitUntilEmpty(within: limit)
             return true
         }
-        // Without cgroups its death signal ends it, and what it started goes with its process namespace.
-        guard case .running(let pid, _) = container.state, let first = try? ProcessHandle(pid: pid) else { return true }
-        let hasEnded: Void? = try await answer(within: limit) { try await first.ended() }
-        return hasEnded != nil
+        switch container.state {
+        case .exited: return true
+        // Its program may run, and nobody has heard of its start.
+        case .created: return false
+        case .running(let pid, _):
+            // Without cgroups the death signal ends its first process. What that one started is killed with its process
+            // namespace, and lives on when that is the machine's.
+            guard sandbox.record.ownsProcesses else { return false }
+            let first: ProcessHandle
+            do throws(SystemError) {
+                first = try ProcessHandle(pid: pid)
+            } catch {
+                if error.errno == .ESRCH { return true }
+                throw error
+            }
+            let hasEnded: Void? = try await answer(within: limit) { try await first.ended() }
+            return hasEnded != nil
+        }
     }
 
     private func kill(_ container: Container, of sandbox: Sandbox) async throws {

@@ -21,6 +21,8 @@ public actor PodRuntime: ContainerRuntime {
     let executable: SharedDescriptor
     let tree: CgroupTree?
     var sandboxes: [String: Sandbox] = [:]
+    /// Those whose supervisors died, until what they held is gone: for who stops one of their containers.
+    var goingDown: [Sandbox] = []
     /// Sandboxes being made or removed: the second caller waits for the first.
     private var busy: [String: Outcome<Void>] = [:]
     /// Containers being prepared, by pod and id: the pod's tidying waits for them.

@@ -127,6 +127,7 @@ struct SandboxPreparation: Sendable {
         record.hostname = config.hostNetwork ? "" : config.hostname
         record.ownsNetwork = !config.hostNetwork
         record.ownsIPC = !config.hostIPC
+        record.ownsProcesses = !config.hostPID
         record.logDirectory = config.logDirectory
         record.labels = config.labels
         record.annotations = config.annotations

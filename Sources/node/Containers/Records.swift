@@ -12,6 +12,8 @@ struct SandboxRecord {
     var hostname = ""
     var ownsNetwork = true
     var ownsIPC = true
+    /// False with the machine's process namespace, and in records of an older noded, which do not say.
+    var ownsProcesses = false
     /// Path in the v2 tree; empty without cgroups.
     var cgroup = ""
     var logDirectory = ""
@@ -34,6 +36,7 @@ struct SandboxRecord {
         writer.put(9, list: unenforced.map { Array($0.utf8) })
         writer.put(10, Array(hostname.utf8))
         writer.put(11, ownsIPC)
+        writer.put(12, ownsProcesses)
         return writer.fields
     }
 
@@ -53,6 +56,7 @@ struct SandboxRecord {
             case 9: unenforced.append(field.text)
             case 10: hostname = field.text
             case 11: ownsIPC = field.flag
+            case 12: ownsProcesses = field.flag
             default: break
             }
         }

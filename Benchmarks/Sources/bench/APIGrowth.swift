@@ -7,20 +7,24 @@ extension Measurement {
         name: "growth", summary: "creates/s, GET/s, page of 500 and memory at 1,000, 10,000 and 100,000 objects"
     ) { bench in
         let sizes = bench.quick ? [1000, 5000] : [1000, 10_000, 100_000]
-        return try bench.withNode { node in
-            try node.startAndWait()
-            let load = try APILoad(node)
-            var points: [Point] = []
-            var stored = 0
-            for size in sizes {
-                try load.create(
-                    APILoad.configMaps, APILoad.configMap("cm", bytes: 1000), from: stored, count: size - stored)
-                stored = size
-                points.append(try Point(load, size, quick: bench.quick))
-                stored += points[points.count - 1].created
+        // What a machine does in other seconds is as large as what is looked for: several runs, each with its own ratio.
+        let runs = try (0..<(bench.quick ? 1 : 3)).map { _ in
+            try bench.withNode { node in
+                try node.startAndWait()
+                let load = try APILoad(node)
+                var points: [Point] = []
+                var stored = 0
+                for size in sizes {
+                    try load.create(
+                        APILoad.configMaps, APILoad.configMap("cm", bytes: 1000), from: stored, count: size - stored)
+                    stored = size
+                    points.append(try Point(load, size, quick: bench.quick))
+                    stored += points[points.count - 1].created
+                }
+                return points
             }
-            return points.map(\.row) + judge(points)
         }
+        return runs.flatMap { $0.map(\.row) } + judge(runs)
     }
 
     static let apiPods = Measurement(
@@ -83,20 +87,24 @@ private struct Point {
     }
 }
 
-private func judge(_ points: [Point]) -> [Row] {
-    guard let first = points.first, let last = points.last else { return [] }
+/// By the medians over the runs.
+private func judge(_ runs: [[Point]]) -> [Row] {
+    let ends = runs.compactMap { points in points.first.flatMap { first in points.last.map { (first, $0) } } }
+    guard let size = ends.first?.1.size else { return [] }
+    func median(_ value: ((Point, Point)) -> Double) -> Double { ends.map(value).sorted()[ends.count / 2] }
+    let page = UInt64(median { Double($0.1.page) })
     let parts = [
-        ("creates", last.creates / first.creates), ("GET", last.gets / first.gets),
-        ("page", Double(first.page) / Double(last.page)),
+        ("creates", median { $0.1.creates / $0.0.creates }), ("GET", median { $0.1.gets / $0.0.gets }),
+        ("page", median { Double($0.0.page) / Double($0.1.page) }),
     ]
     let worst = parts.map(\.1).min() ?? 0
     return [
         .judged(
-            "page of 500 out of \(last.size)", milliseconds(last.page), "objects of 1 kB, p50", mark: "5 ms",
-            met: last.page <= 5_000_000),
+            "page of 500 out of \(size)", milliseconds(page), "objects of 1 kB, p50", mark: "5 ms",
+            met: page <= 5_000_000),
         .judged(
-            "growth to \(last.size)", decimal(worst, 2) + " of the speed",
-            "speed at \(last.size) in parts of that at \(first.size): "
+            "growth to \(size)", decimal(worst, 2) + " of the speed",
+            "speed at \(size) in parts of that at \(runs[0][0].size), medians of \(runs.count) runs: "
                 + parts.map { "\($0.0) \(decimal($0.1, 2))" }.joined(separator: ", "),
             mark: "0.85", met: worst >= 0.85),
     ]

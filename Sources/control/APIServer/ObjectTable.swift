@@ -100,7 +100,15 @@ struct ObjectTable: Sendable {
     /// How many keys come before `key`: what remainingItemCount is computed from.
     func rank(of key: String) -> Int {
         guard let found = chunk(for: key) else { return 0 }
-        return chunks[..<found].reduce(0) { $0 + $1.count } + lowerBound(chunks[found], key)
+        let within = lowerBound(chunks[found], key)
+        // From the nearer end: the end of a namespace is often that of the table.
+        return found < chunks.count / 2 ? size(of: 0..<found) + within : count - size(of: found..<chunks.count) + within
+    }
+
+    private func size(of range: Range<Int>) -> Int {
+        var size = 0
+        for index in range { size += chunks[index].count }
+        return size
     }
 
     /// The chunk a key belongs to: the last one whose first key is not greater, else the first.

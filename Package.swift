@@ -31,6 +31,7 @@ extension Target.Dependency {
     static let nio = product(name: "NIOCore", package: "swift-nio")
     static let posix = product(name: "NIOPosix", package: "swift-nio")
     static let http1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let embedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let http2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
     static let webSocket = product(name: "NIOWebSocket", package: "swift-nio")
@@ -137,7 +138,7 @@ var targets: [Target] = [
     tests("SystemTests", ["System", "TestSupport"]),
     tests("KernelTests", ["System", "Kernel", "Cgroups", "Seccomp", "CKernel", "TestSupport"]),
     tests("NetlinkTests", ["System", "Kernel", "Netlink", "Nftables"]),
-    tests("TransportTests", ["System", "HTTP", "PKI", "Transport", .logging]),
+    tests("TransportTests", ["System", "HTTP", "PKI", "Transport", .nio, .embedded, .http1, .logging]),
     tests("ObjectsTests", ["System", "Objects"]),
     .target(name: "CRecordingVFS", dependencies: ["CSQLite"], path: "Tests/Support/CRecordingVFS"),
     tests("StoreTests", ["System", "Store", "CSQLite", "CRecordingVFS", .logging]),

@@ -110,6 +110,32 @@ import Testing
         #expect(writer.cache.snapshot(at: revision).map(WatchCacheTests.revisions) == WatchCacheTests.revisions(table))
     }
 
+    @Test func tablesKnowTheirRanksAndTheirPrefixes() throws {
+        let writer = try Writer()
+        for index in 0..<2000 { writer.write("o\(index)", Writer.value("o\(index)"), remember: false) }
+        let table = writer.cache.snapshot().0
+        let keys = (0..<2000).map { "default/o\($0)" }.sorted()
+        for (index, key) in keys.enumerated() where index % 7 == 0 {
+            #expect(table.rank(of: key) == index)
+            #expect(table.rank(of: key + "!") == index + 1)
+        }
+        #expect(table.rank(of: "a") == 0 && table.rank(of: "default0") == 2000)
+        func scanned(_ prefix: String, _ after: String?) -> [String] {
+            var found: [String] = []
+            table.scan(prefix: prefix, after: after) { object in
+                found.append(object.key)
+                return true
+            }
+            return found
+        }
+        for prefix in ["", "default/", "default/o1", "default/o19", "default/o1999", "default/p", "a", "z"] {
+            for after in [nil, "", "default/o1", "default/o19", "default/o1990", keys[255], keys[256], keys[1999], "z"] {
+                let expected = keys.filter { $0.hasPrefix(prefix) && $0 > after ?? "" }
+                #expect(scanned(prefix, after) == expected, "\(prefix) after \(after ?? "nothing")")
+            }
+        }
+    }
+
     @Test func whatTheRingForgotIsNotThere() throws {
         let writer = try Writer()
         let value = Writer.value("a")

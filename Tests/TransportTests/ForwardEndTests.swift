@@ -217,6 +217,21 @@ extension TransportTests {
             }
         }
 
+        /// A status of two digits would frame the body otherwise for us than for the client.
+        @Test func noStatusIsNoAnswer() async throws {
+            let back = try Back { peer in
+                _ = try peer.readHead()
+                try peer.send("HTTP/1.1 099 x\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+            }
+            try await withWay { forwarding(to: back.port, $0) } _: { port in
+                try await talk(port) { client in
+                    let answer = try client.get("/x")
+                    #expect(answer.status == 503)
+                    #expect(answer.text.contains("malformed HTTP status code 99"))
+                }
+            }
+        }
+
         @Test func aBodyTornBehindItsAnswerIsAnsweredNoMore() async throws {
             let back = try Back { peer in
                 _ = try peer.readHead()

@@ -57,7 +57,11 @@ extension APICore {
         let cache = try cache(declaration)
         let (table, revision, after) = try snapshot(cache, options)
         var objects: [CachedObject] = []
-        objects.reserveCapacity(options.limit > 0 ? min(options.limit, 1024) : filter.hasSelectors ? 0 : table.count)
+        if options.limit > 0 {
+            objects.reserveCapacity(min(options.limit, 1024))
+        } else if filter.namespace == nil, !filter.hasSelectors {
+            objects.reserveCapacity(table.count)
+        }
         var isCut = false
         table.scan(filter.scope(declaration), after: after) { object in
             guard filter.matches(object) else { return true }

@@ -177,7 +177,8 @@ public struct BackupReader {
                 BackupRecord.Object(
                     key: StoreKey(resource: resource, namespace: namespace, name: name),
                     entry: StoreState.Entry(
-                        id: id, revision: revision, value: EncodedObject(prefix: prefix, suffix: suffix),
+                        id: id, revision: revision,
+                        value: EncodedObject(prefix: prefix, suffix: suffix, revision: revision),
                         durability: durability, time: Int64(bitPattern: time))))
         case "F":
             guard let mode = fields.number(), mode <= 0o777, let path = fields.text(), let content = fields.part()

@@ -10,6 +10,8 @@
 //
 // Every failure is a StoreError. A commit that throws has changed nothing that anyone was told about.
 
+internal import Glibc
+
 /// Where an object lives. Ordered by resource, then namespace, then name.
 public struct StoreKey: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Group and plural, as in "apps/deployments"; the core group has no prefix: "pods".
@@ -89,7 +91,15 @@ public struct EncodedObject: Hashable, Sendable {
     }
 
     public static func == (a: EncodedObject, b: EncodedObject) -> Bool {
-        a.cut == b.cut && a.count == b.count && a.prefix == b.prefix && a.suffix == b.suffix
+        a.cut == b.cut && same(a.prefix, b.prefix) && same(a.suffix, b.suffix)
+    }
+
+    /// The writer compares objects of megabytes, and no other write goes on meanwhile.
+    private static func same(_ a: ArraySlice<UInt8>, _ b: ArraySlice<UInt8>) -> Bool {
+        a.count == b.count
+            && a.withUnsafeBytes { a in
+                b.withUnsafeBytes { b in a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0 }
+            }
     }
 
     public func hash(into hasher: inout Hasher) {

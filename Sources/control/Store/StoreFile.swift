@@ -196,7 +196,7 @@ final class StoreFile {
                 ? nil
                 : StoredObject(
                     key: key, revision: rows.revision(5),
-                    value: EncodedObject(prefix: rows.blob(6), suffix: rows.blob(7)))
+                    value: EncodedObject(prefix: rows.blob(6), suffix: rows.blob(7), revision: rows.revision(5)))
             let number = rows.revision(0)
             let isDelete = rows.number(1) == 1
             let next = replaced[key].map { ($0.revision, $0.value) }

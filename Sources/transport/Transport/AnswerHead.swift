@@ -37,15 +37,22 @@ struct AnswerHead {
     }
 
     /// Not one of those that only come before the answer.
-    var isFinal: Bool { status >= 200 || status == 101 }
+    var isFinal: Bool { !(100..<200).contains(status) || status == 101 }
+
+    /// The body comes in chunks.
+    var isChunked: Bool {
+        if case .chunked = framing { Self.mayHaveBody(status) } else { false }
+    }
 
     /// Whether an answer of this status may have a body, and fields about it.
-    static func mayHaveBody(_ status: Int) -> Bool { status >= 200 && status != 204 && status != 304 }
+    static func mayHaveBody(_ status: Int) -> Bool {
+        !(100..<200).contains(status) && status != 204 && status != 304
+    }
 
     /// The head, and behind it the first slice of a body.
     func encoded(with body: inout BodyWriter) -> ByteBuffer {
         var buffer = ByteBuffer()
-        buffer.reserveCapacity(384 + min(body.remaining, BodyWriter.slice))
+        buffer.reserveCapacity(BodyWriter.headRoom + min(body.remaining, BodyWriter.slice))
         buffer.writeStaticString(version == .http1_0 ? "HTTP/1.0 " : "HTTP/1.1 ")
         buffer.writeString(String(status))
         buffer.writeStaticString(" ")

@@ -6,8 +6,10 @@ import HTTP
 import NIOCore
 
 struct BodyWriter {
-    /// Bytes of a slice.
-    static let slice = 128 << 10
+    /// Bytes that a head takes at most, as a rule.
+    static let headRoom = 384
+    /// Bytes of a slice: with a head before it as much as a buffer holds, whose size is a power of two.
+    static let slice = (128 << 10) - headRoom
 
     private let pieces: [ArraySlice<UInt8>]
     private var next = 0

@@ -162,6 +162,9 @@ final class ForwardExchange {
         switch part {
         case .head(let head) where head.status == .switchingProtocols:
             if upgrade == nil { fail("it switched protocols without being asked to") } else { switching = head }
+        // The decoder has dropped those of 100 and more.
+        case .head(let head) where head.status.code < 200:
+            fail("malformed HTTP status code \(head.status.code)")
         case .head(let head):
             let fields = HTTP.HTTPHeaders(head.headers).endToEnd
             let status = Int(head.status.code)

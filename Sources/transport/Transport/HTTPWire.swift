@@ -54,7 +54,7 @@ final class HTTPWire {
     /// Begins an answer with its head and the first slice of its body, or says something before it (1xx).
     func begin(_ head: AnswerHead, _ body: inout BodyWriter) {
         if head.isFinal { order.answerBegan() }
-        if case .chunked = head.framing { isChunked = true } else { isChunked = false }
+        isChunked = head.isChunked
         gate.write(head.encoded(with: &body))
     }
 
@@ -70,7 +70,8 @@ final class HTTPWire {
     /// More of the body, at once; a chunk of its own where there are chunks.
     /// - Returns: when it has gone out; nil when the connection is over.
     func writeAndFlush(_ buffer: ByteBuffer) -> EventLoopFuture<Void>? {
-        guard isChunked else { return gate.writeAndFlush(buffer) }
+        // An empty chunk would be the end of the body.
+        guard isChunked, buffer.readableBytes > 0 else { return gate.writeAndFlush(buffer) }
         var chunk = ByteBuffer()
         chunk.reserveCapacity(buffer.readableBytes + 12)
         chunk.writeString(String(buffer.readableBytes, radix: 16))

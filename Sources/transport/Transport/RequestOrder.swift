@@ -62,7 +62,8 @@ final class RequestOrder: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { take(.part(data), context) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let error = error as? HTTPParserError { take(.error(error), context) } else { context.fireErrorCaught(error) }
+        guard let error = error as? HTTPParserError else { return context.fireErrorCaught(error) }
+        take(.error(error), context)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -76,6 +77,13 @@ final class RequestOrder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func read(context: ChannelHandlerContext) {
         if isHolding { readIsPending = true } else { context.read() }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        // Nobody is there for the answers.
+        waiting.removeAll()
+        readIsPending = false
+        context.fireChannelInactive()
     }
 
     /// What waits, and the read, are for who takes this one's place.

@@ -12,6 +12,7 @@ internal import Client
 internal import Objects
 internal import Store
 internal import System
+internal import Synchronization
 
 enum Deletion: Equatable, Sendable {
     /// Nothing to change: it is on its way already.
@@ -161,36 +162,46 @@ extension APICore {
             return true
         }
         // Several at a time, so that they share the store's transactions.
-        var deleted: [Stored?] = Array(repeating: nil, count: keys.count)
-        var failure: APIStatus?
-        await withTaskGroup(of: (Int, Result<Deleted, APIStatus>).self) { group in
+        let outcome = CollectionOutcome(count: keys.count)
+        await withTaskGroup(of: Void.self) { group in
             var next = 0
             func addOne() {
-                guard next < keys.count, failure == nil else { return }
+                guard next < keys.count, outcome.failure == nil else { return }
                 let index = next
                 next += 1
                 group.addTask { [self, key = keys[index]] in
                     do throws(APIStatus) {
-                        return (index, .success(try await delete(declaration, key, options, write)))
+                        outcome.set(index, try await delete(declaration, key, options, write).object)
                     } catch {
-                        return (index, .failure(error))
+                        if !error.isNotFound { outcome.fail(error) }
                     }
                 }
             }
             for _ in 0..<APICore.deletesAtOnce { addOne() }
-            for await (index, result) in group {
-                switch result {
-                case .success(let gone): deleted[index] = gone.object
-                case .failure(let error) where error.isNotFound: break
-                case .failure(let error): failure = failure ?? error
-                }
-                addOne()
-            }
+            for await _ in group { addOne() }
         }
-        if let failure { throw failure }
-        return deleted.compactMap { $0 }
+        if let failure = outcome.failure { throw failure }
+        return outcome.deleted
     }
 
     /// Deletes of one collection that are under way at the same time.
     private static let deletesAtOnce = 64
+}
+
+/// What became of the objects of a collection.
+///
+/// Beside the tasks and not their results: in release builds of Swift 6.3.1 a task group hands a result that is a tuple
+/// with a `Result<_, APIStatus>` in it over as garbage. scripts/e2e drives the release build for such cases.
+private final class CollectionOutcome: Sendable {
+    private let state: Mutex<(objects: [Stored?], failure: APIStatus?)>
+
+    init(count: Int) { state = Mutex((Array(repeating: nil, count: count), nil)) }
+
+    /// The first one.
+    var failure: APIStatus? { state.withLock { $0.failure } }
+    /// In the order of their keys.
+    var deleted: [Stored] { state.withLock { $0.objects.compactMap { $0 } } }
+
+    func set(_ index: Int, _ object: Stored) { state.withLock { $0.objects[index] = object } }
+    func fail(_ error: APIStatus) { state.withLock { if $0.failure == nil { $0.failure = error } } }
 }

@@ -179,7 +179,9 @@ final class Documents: Sendable {
         let headers: HTTPHeaders = [
             "Content-Type": type, "ETag": document.etag, "Vary": "Accept", "Cache-Control": "no-cache, private",
         ]
-        if request.headers.list("If-None-Match").contains(document.etag) {
+        // Compared weakly (RFC 9110, 13.1.2): an intermediary that compresses weakens the tag.
+        let known = request.headers.list("If-None-Match")
+        if known.contains(where: { $0 == "*" || $0 == document.etag || $0 == "W/\(document.etag)" }) {
             return HTTPResponse(status: 304, headers: headers)
         }
         return HTTPResponse(status: 200, headers: headers, bytes: document.bytes)

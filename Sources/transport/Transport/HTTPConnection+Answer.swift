@@ -65,10 +65,11 @@ extension HTTPConnection {
         let length = body.remaining
         if head?.method == .HEAD || !AnswerHead.mayHaveBody(response.status) { body = BodyWriter() }
         if let wire {
-            var connection: StaticString?
-            if !keepAlive { connection = "close" } else if head?.version == .http1_0 { connection = "keep-alive" }
             wire.begin(
-                AnswerHead(response.status, response.headers, framing: .length(length), connection: connection), &body)
+                AnswerHead(
+                    response.status, response.headers, framing: .length(length),
+                    connection: connectionField(keepAlive)),
+                &body)
         } else {
             var fields = response.headers
             if AnswerHead.mayHaveBody(response.status) { fields["Content-Length"] = String(length) }
@@ -77,6 +78,11 @@ extension HTTPConnection {
         sending = (body, keepAlive)
         if wire != nil, body.remaining > 0 { context.flush() }
         send(context)
+    }
+
+    /// What HTTP/1.1 says of the connection; nothing where that goes without saying.
+    func connectionField(_ keepAlive: Bool) -> StaticString? {
+        if !keepAlive { "close" } else if head?.version == .http1_0 { "keep-alive" } else { nil }
     }
 
     /// The head of an answer on a stream of HTTP/2, which frames the body itself.

@@ -102,10 +102,9 @@ extension HTTPConnection {
                 keepAlive = false
             }
         }
-        var connection: StaticString?
-        if !keepAlive { connection = "close" } else if version == .http1_0 { connection = "keep-alive" }
         state = .answering(keepAlive: keepAlive)
-        wire.begin(AnswerHead(status, fields, framing: framing, connection: connection, version: version))
+        wire.begin(
+            AnswerHead(status, fields, framing: framing, connection: connectionField(keepAlive), version: version))
         context.flush()
         return output(context)
     }

@@ -10,11 +10,9 @@ extension HTTPConnection {
         _ status: Int, _ headers: HTTP.HTTPHeaders, _ start: @Sendable (any ByteSink) -> Void,
         _ context: ChannelHandlerContext
     ) {
-        guard case .answering(let keepAlive) = state, head?.method != .HEAD else {
-            // The answer to HEAD is the head alone.
-            perform(.response(HTTPResponse(status: status, headers: headers)), context)
-            return
-        }
+        guard case .answering(let keepAlive) = state else { return }
+        // The answer to HEAD is the head alone, and how long the body would be nobody knows.
+        if head?.method == .HEAD { return answerHead(status, headers, keepAlive && !closing, context) }
         if let wire {
             // No chunks in HTTP/1.0: the end of the connection is the end of the body.
             let version = head?.version ?? .http1_1
@@ -33,6 +31,18 @@ extension HTTPConnection {
         self.sink = sink
         start(sink)
         if closing { end(sink, context) }
+    }
+
+    private func answerHead(
+        _ status: Int, _ headers: HTTP.HTTPHeaders, _ keepAlive: Bool, _ context: ChannelHandlerContext
+    ) {
+        if let wire {
+            wire.begin(AnswerHead(status, headers, framing: .given, connection: connectionField(keepAlive)))
+        } else {
+            writeHead(status, headers, context)
+        }
+        request = nil
+        finishAnswer(keepAlive: keepAlive, context)
     }
 
     /// How a stream's bytes get out: in HTTP/1.1 each buffer is a chunk.

@@ -95,7 +95,7 @@ final class HTTPWire {
     func endAndFlush() -> EventLoopFuture<Void>? {
         writeEnd()
         let written = gate.writeAndFlush(ByteBuffer())
-        order.answerEnded()
+        order.lastAnswerEnded()
         return written
     }
 

@@ -29,6 +29,8 @@ final class RequestOrder: ChannelDuplexHandler, RemovableChannelHandler {
     /// That request, or the one that still comes, has been answered: another answer would be taken for that of a
     /// request the client has not sent.
     private var isAnswered = false
+    /// The answer is the last one of the connection: what comes behind its request gets none.
+    private var isLast = false
     private var waiting = CircularBuffer<Event>(initialCapacity: 0)
     private var readIsPending = false
     private var context: ChannelHandlerContext?
@@ -42,6 +44,11 @@ final class RequestOrder: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// The head of the answer, not of something before it (1xx), is written.
     func answerBegan() { isAnswered = true }
+
+    func lastAnswerEnded() {
+        isLast = true
+        answerEnded()
+    }
 
     /// Hands out what has come meanwhile: the next answer may end inside of this call.
     func answerEnded() {
@@ -118,7 +125,7 @@ final class RequestOrder: ChannelDuplexHandler, RemovableChannelHandler {
             }
             context.fireChannelRead(data)
         case .error(let error):
-            if !isAnswered { refuse(Self.answer(to: error)) }
+            if !isAnswered, !isLast { refuse(Self.answer(to: error)) }
             isAnswered = true
             context.fireErrorCaught(error)
         case .inputClosed:

@@ -79,7 +79,13 @@ extension APICore {
         let forms = forms(declaration)
         return try await modify(declaration, key, target: target, options) { old throws(APIStatus) in
             var merged = try ServerSideApply.apply(
-                config, to: old, forms, by: owner, force: options.force, time: Timestamp.now().rfc3339)
+                config, to: old, forms, by: owner, force: options.force, time: Timestamp.now().rfc3339
+            ) {
+                LastApplied.unchanged(in: old, forms, for: owner) { body throws(APIStatus) in
+                    let sent = try configuration(body, declaration.gvk, declaration.schema, options)
+                    return (sent, try declaration.decode(sent).object)
+                }
+            }
             // Only a version that the configuration names is a precondition.
             merged.set("metadata", "resourceVersion", to: config.at("metadata", "resourceVersion"))
             let decoded = try declaration.decode(merged, validation: options.validation)

@@ -13,9 +13,13 @@ public enum ServerSideApply {
     ///   - config: without managedFields, status and nulls, of the schema's types.
     ///   - live: as stored; for an object that is to be made, one with only apiVersion and kind.
     ///   - time: RFC 3339, whole seconds.
-    /// - Throws: 409 with a cause for each field that others own; 500 without reason for lists that cannot be merged.
+    ///   - ceded: fields that are this manager's to take from others; asked only when there are conflicts. It gets all
+    ///     that conflict, as if forced, or none.
+    /// - Throws: 409 with a cause for each field that others own and that is not ceded; 500 without reason for lists
+    ///   that cannot be merged.
     public static func apply(
-        _ config: JSON, to live: JSON, _ forms: ObjectForms, by owner: FieldOwner, force: Bool, time: String
+        _ config: JSON, to live: JSON, _ forms: ObjectForms, by owner: FieldOwner, force: Bool, time: String,
+        ceded: () -> FieldSet = { FieldSet() }
     ) throws(APIStatus) -> JSON {
         if let problem = AppliedMerge.check(config, MergePlace(forms.root)) {
             throw untypable(config, problem)
@@ -31,28 +35,19 @@ public enum ServerSideApply {
         var object = AppliedMerge.merge(bare, config, MergePlace(forms.root))
         if let last, !last.fields.isEmpty { object = prune(object, last, managed, forms) }
         var changes = FieldChanges(bare, object, forms)
-        let conflicts = managed.conflicts(&changes, with: owner)
-        if !conflicts.isEmpty, !force { throw conflict(conflicts) }
+        if !force, !managed.conflicts(&changes, with: owner, except: FieldSet()).isEmpty {
+            let conflicts = managed.conflicts(&changes, with: owner, except: ceded())
+            if !conflicts.isEmpty { throw conflict(conflicts) }
+        }
         if fields != last?.fields || last?.owner.apiVersion != owner.apiVersion
             || changes.comparison(owner.apiVersion)?.isEmpty == false
         {
             managed.entries[mine].time = time
         }
         managed.disown(&changes, except: owner)
-        keepLastApplied(&object, config, owner)
+        LastApplied.keep(&object, config, owner)
         object.set("metadata", "managedFields", to: managed.json)
         return object
-    }
-
-    /// Where `kubectl apply` keeps what it sent, to find next time what to remove.
-    private static let lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
-    /// Who goes back from `kubectl apply --server-side` to `kubectl apply` must not lose what was applied in between.
-    private static func keepLastApplied(_ object: inout JSON, _ config: JSON, _ owner: FieldOwner) {
-        guard owner.manager == "kubectl", object.at("metadata", "annotations", lastApplied) != nil,
-            config.at("metadata", "annotations", lastApplied) == nil
-        else { return }
-        object.set("metadata", "annotations", lastApplied, to: .string(config.text + "\n"))
     }
 
     /// 500 as from Kubernetes: the configuration does not fit its type.
@@ -125,12 +120,12 @@ extension ManagedFields {
 
     /// What was changed and others own, sorted by manager.
     fileprivate func conflicts(
-        _ changes: inout FieldChanges, with owner: FieldOwner
+        _ changes: inout FieldChanges, with owner: FieldOwner, except ceded: FieldSet
     ) -> [(owner: Entry, path: String)] {
         var conflicts: [(owner: Entry, path: String)] = []
         for entry in entries where !entry.owner.isSame(as: owner) {
             guard let changed = changes.comparison(entry.owner.apiVersion)?.changed else { continue }
-            for path in entry.fields.intersection(changed).paths {
+            for path in entry.fields.intersection(changed).subtracting(ceded).paths {
                 conflicts.append((entry, FieldElement.shown(path)))
             }
         }

@@ -48,27 +48,36 @@ extension TransportTests {
 
         private static func encoded(_ head: AnswerHead, _ body: String = "") -> String {
             var writer = BodyWriter([Array(body.utf8)[...]], count: body.utf8.count)
-            return String(buffer: head.encoded(with: &writer))
+            return String(buffer: head.encoded(with: &writer, date: "now"))
         }
 
         @Test func headsFrameTheirBodies() {
             let fields: HTTP.HTTPHeaders = ["A": "b", "content-length": "7", "Connection": "x"]
             #expect(
                 Self.encoded(AnswerHead(200, fields, framing: .length(2)), "hi")
-                    == "HTTP/1.1 200 OK\r\nA: b\r\nConnection: x\r\nContent-Length: 2\r\n\r\nhi")
+                    == "HTTP/1.1 200 OK\r\nA: b\r\nConnection: x\r\nContent-Length: 2\r\nDate: now\r\n\r\nhi")
             #expect(
                 Self.encoded(AnswerHead(299, fields, framing: .chunked, connection: "close"))
-                    == "HTTP/1.1 299 \r\nA: b\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+                    == "HTTP/1.1 299 \r\nA: b\r\nTransfer-Encoding: chunked\r\nDate: now\r\nConnection: close\r\n\r\n")
             #expect(
                 Self.encoded(AnswerHead(404, fields, framing: .given, connection: "keep-alive", version: .http1_0))
-                    == "HTTP/1.0 404 Not Found\r\nA: b\r\ncontent-length: 7\r\nConnection: keep-alive\r\n\r\n")
+                    == "HTTP/1.0 404 Not Found\r\nA: b\r\ncontent-length: 7\r\nDate: now\r\nConnection: keep-alive\r\n\r\n")
             for status in [100, 101, 204, 304] {
                 for framing in [AnswerHead.Framing.length(2), .chunked, .given] {
                     let head = AnswerHead(status, fields, framing: framing)
-                    #expect(Self.encoded(head).hasSuffix("\r\nA: b\r\nConnection: x\r\n\r\n"))
+                    let date = status == 100 ? "" : "Date: now\r\n"
+                    #expect(Self.encoded(head).hasSuffix("\r\nA: b\r\nConnection: x\r\n\(date)\r\n"))
                     #expect(!head.isChunked)
                 }
             }
+        }
+
+        @Test func datesAreThoseOfHTTP() {
+            #expect(DateField.text(of: 784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT")
+            #expect(DateField.text(of: 0) == "Thu, 01 Jan 1970 00:00:00 GMT")
+            #expect(DateField.text(of: 253_402_300_799) == "Fri, 31 Dec 9999 23:59:59 GMT")
+            let given = AnswerHead(200, ["date": "yesterday"], framing: .length(0))
+            #expect(Self.encoded(given) == "HTTP/1.1 200 OK\r\ndate: yesterday\r\nContent-Length: 0\r\n\r\n")
         }
 
         /// Tells what reaches it.

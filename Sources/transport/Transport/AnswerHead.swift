@@ -50,7 +50,8 @@ struct AnswerHead {
     }
 
     /// The head, and behind it the first slice of a body.
-    func encoded(with body: inout BodyWriter) -> ByteBuffer {
+    /// - Parameter date: for the Date field, unless there is one: another server's.
+    func encoded(with body: inout BodyWriter, date: String = DateField.now) -> ByteBuffer {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(BodyWriter.headRoom + min(body.remaining, BodyWriter.slice))
         buffer.writeStaticString(version == .http1_0 ? "HTTP/1.0 " : "HTTP/1.1 ")
@@ -58,7 +59,9 @@ struct AnswerHead {
         buffer.writeStaticString(" ")
         buffer.writeString(HTTPResponseStatus(statusCode: status).reasonPhrase)
         buffer.writeStaticString("\r\n")
+        var hasDate = !isFinal
         for field in fields where !isReplaced(field) {
+            if field.isNamed("Date") { hasDate = true }
             buffer.writeString(field.name)
             buffer.writeStaticString(": ")
             buffer.writeString(field.value)
@@ -73,6 +76,11 @@ struct AnswerHead {
             case .chunked: buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
             case .given: break
             }
+        }
+        if !hasDate {
+            buffer.writeStaticString("Date: ")
+            buffer.writeString(date)
+            buffer.writeStaticString("\r\n")
         }
         if let connection {
             buffer.writeStaticString("Connection: ")

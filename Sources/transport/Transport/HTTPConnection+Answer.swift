@@ -87,7 +87,8 @@ extension HTTPConnection {
 
     /// The head of an answer on a stream of HTTP/2, which frames the body itself.
     func writeHead(_ status: Int, _ fields: HTTP.HTTPHeaders, _ context: ChannelHandlerContext) {
-        let headers = NIOHTTP1.HTTPHeaders(fields)
+        var headers = NIOHTTP1.HTTPHeaders(fields)
+        if !headers.contains(name: "Date") { headers.add(name: "Date", value: DateField.now) }
         context.write(
             wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: status), headers: headers))),
             promise: nil)

@@ -41,6 +41,11 @@ for KUBECTL in "$newest" $oldest; do
   jq -c '.metadata.name = "csa"' "$WORK/c.json" >"$WORK/csa.json"
   check "$client: apply" kv apply -f "$WORK/csa.json"
   check "$client: then apply --server-side, without a conflict" kv apply --server-side -f "$WORK/csa.json"
+  jq -c '.metadata.name = "csa2"' "$WORK/c.json" >"$WORK/csa2.json"
+  check "$client: apply another" kv apply -f "$WORK/csa2.json"
+  jq -c '.data.b = "44"' "$WORK/csa2.json" >"$WORK/csa3.json"
+  check "$client: then apply --server-side another value, which takes over" kv apply --server-side -f "$WORK/csa3.json"
+  same "$client: taken over" 44 "$(kv get configmap csa2 -o jsonpath='{.data.b}')"
 
   # A rollout and its history; the pods need not run for it.
   jq -nc '{apiVersion: "apps/v1", kind: "Deployment", metadata: {name: "d"}, spec: {replicas: 0, selector: {matchLabels: {app: "d"}},
